@@ -1,0 +1,295 @@
+"""Weights on disk: generators to ship, states to resume from, and the authors' released weights.
+
+Nothing here executes code from a file: generators are safetensors with a JSON card, training states are
+read with ``weights_only=True``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from g3an.config import ModelConfig
+from g3an.errors import G3ANError
+from g3an.files import atomic_write, read_json, write_json
+from g3an.generator import Generator
+
+WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+LARGEST_FILE = 12_000_000  # bytes; larger generators are split
+
+
+def shipped() -> dict[str, dict[str, Any]]:
+    """The cards of the generators that come with the package, by name."""
+    return {path.stem: read_json(path) for path in sorted(WEIGHTS_FOLDER.glob("*.json"))}
+
+
+def fold_spectral_norm(generator: Generator) -> Generator:
+    """A copy in evaluation mode whose weights are already divided by their spectral norms."""
+    state = {}
+    training = generator.training
+    generator.eval()  # reading a weight in training mode would take a step of the power iteration
+    with torch.no_grad():
+        for path, module in generator.named_modules():
+            if parametrize.is_parametrized(module, "weight"):
+                state[f"{path}.weight"] = module.weight.clone()
+    state |= {name: value for name, value in generator.state_dict().items() if ".parametrizations." not in name}
+    generator.train(training)
+    folded = Generator(generator.config, spectral_norm=False)
+    folded.load_state_dict(state)
+    return folded.to(next(generator.parameters()).device).eval()
+
+
+def save_generator(
+    path: str | Path, generator: Generator, card: dict[str, Any], dtype: torch.dtype = torch.float16
+) -> list[Path]:
+    """Write a generator as ``NAME.safetensors`` (or numbered shards) and its card ``NAME.json``.
+
+    Parameters
+    ----------
+    path
+        Where to write; the suffix is ignored.
+    generator
+        The network; spectral norm is folded in. Its batch-norm statistics are written as they are.
+    card
+        What a reader of the weights has to know; ``config`` and ``files`` are added.
+    dtype
+        Of the convolutions. Vectors (biases, batch norm, γ) stay in float32: they are small, and running
+        variances may leave the range of float16.
+
+    Returns
+    -------
+    list of Path
+        The files written, the card last.
+    """
+    path = Path(path)
+    stem = path.with_suffix("") if path.suffix in (".safetensors", ".json") else path
+    state = fold_spectral_norm(generator).state_dict()
+    tensors = {
+        name: value.to(dtype if value.dim() > 1 else torch.float32).contiguous()
+        for name, value in state.items()
+        if not name.endswith("num_batches_tracked")
+    }
+    shards: list[dict[str, Tensor]] = [{}]
+    size = 0
+    for name, value in tensors.items():
+        if size + value.nbytes > LARGEST_FILE - 200_000 and shards[-1]:
+            shards.append({})
+            size = 0
+        shards[-1][name] = value
+        size += value.nbytes
+    files = []
+    for number, shard in enumerate(shards, start=1):
+        part = f"-{number:05d}-of-{len(shards):05d}" if len(shards) > 1 else ""
+        file = stem.with_name(f"{stem.name}{part}.safetensors")
+        with atomic_write(file) as temporary:
+            save_file(shard, temporary)
+        files.append(file)
+    card = {**card, "config": generator.config.to_dict(), "files": [file.name for file in files]}
+    write_json(stem.with_name(f"{stem.name}.json"), card)
+    return [*files, stem.with_name(f"{stem.name}.json")]
+
+
+def load_generator(name_or_path: str | Path, device: str | torch.device = "cpu") -> Generator:
+    """Load a generator in evaluation mode.
+
+    Parameters
+    ----------
+    name_or_path
+        Name of shipped weights (``weizmann``), or the path of a ``.safetensors`` file or of its card.
+
+    Returns
+    -------
+    Generator
+        With two attributes more: ``card`` (dict) and ``weights_hash`` (SHA-256 over the files, hexadecimal).
+
+    Raises
+    ------
+    G3ANError
+        No such weights; a file is truncated; tensors are missing or do not fit the card's configuration.
+    """
+    card_path = _card_path(name_or_path)
+    card = read_json(card_path)
+    try:
+        config = ModelConfig.from_dict(card["config"])
+        files = [card_path.with_name(name) for name in card["files"]]
+    except (KeyError, TypeError) as error:
+        raise G3ANError(f"{card_path} is no card of a generator: it lacks {error}.") from error
+    tensors: dict[str, Tensor] = {}
+    digest = hashlib.sha256()
+    for file in files:
+        if not file.is_file():
+            raise G3ANError(f"{file} is missing; {card_path.name} lists it. Copy all files of the weights together.")
+        try:
+            tensors |= load_file(file)
+        except (SafetensorError, OSError) as error:
+            raise G3ANError(f"{file} is damaged or truncated ({error}). Fetch or copy it again.") from error
+        digest.update(file.read_bytes())
+    generator = Generator(config, spectral_norm=False)
+    _load_exactly(generator, {name: value.float() for name, value in tensors.items()}, str(card_path))
+    generator.card, generator.weights_hash = card, digest.hexdigest()  # type: ignore[assignment]
+    return generator.to(device).eval().requires_grad_(False)
+
+
+def _card_path(name_or_path: str | Path) -> Path:
+    path = Path(name_or_path)
+    if path.suffix in (".safetensors", ".json"):
+        stem = re.sub(r"-\d{5}-of-\d{5}$", "", path.stem)
+        card = path.with_name(f"{stem}.json")
+        if not card.is_file():
+            raise G3ANError(f"{card} does not exist; weights are a .safetensors file with its .json card beside it.")
+        return card
+    names = shipped()
+    if str(name_or_path) not in names:
+        known = ", ".join(names) or "none yet"
+        raise G3ANError(f"There are no shipped weights {str(name_or_path)!r} (there are: {known}); or give a path.")
+    return WEIGHTS_FOLDER / f"{name_or_path}.json"
+
+
+def _load_exactly(network: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
+    """Load all tensors or say which are missing, unexpected or of another shape."""
+    wanted = {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+    for complaint, names in {
+        "lacks": wanted.keys() - tensors.keys(),
+        "holds tensors that do not belong there:": tensors.keys() - wanted.keys(),
+        "holds tensors of another shape:": {
+            name for name in wanted.keys() & tensors.keys() if wanted[name].shape != tensors[name].shape
+        },
+    }.items():
+        if names:
+            some = ", ".join(sorted(names)[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+            raise G3ANError(f"{source} does not fit its network: it {complaint} {some}.")
+    network.load_state_dict(tensors, strict=False)
+
+
+def read_state(path: str | Path) -> Any:
+    """Read a file written by ``torch.save``, tensors and plain types only.
+
+    Raises
+    ------
+    G3ANError
+        The file is missing, truncated, or holds anything but data.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise G3ANError(f"{path} does not exist.")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise G3ANError(f"{path} is no file of plain tensors; it was not loaded, because it could run code.") from error
+    except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+        raise G3ANError(f"{path} is damaged or truncated; copy it again or use an older one.") from error
+
+
+def write_state(path: str | Path, state: dict[str, Any]) -> None:
+    """``torch.save``, atomically.
+
+    Raises
+    ------
+    G3ANError
+        The folder cannot be written or the disk is full; an older file at ``path`` survives.
+    """
+    with atomic_write(path) as temporary:
+        try:
+            torch.save(state, temporary)
+        except RuntimeError as error:  # what a full disk looks like from inside torch's writer
+            raise G3ANError(f"Cannot write {path}; is the disk full? The older checkpoint, if any, is kept.") from error
+
+
+# ------------------------------------------------------------------------------------------------
+# The authors' released weights
+# ------------------------------------------------------------------------------------------------
+
+
+def import_official(source: str | Path, destination: str | Path) -> list[Path]:
+    """Turn the authors' released ``.pth`` into this project's format.
+
+    The released networks differ from Table 1 in T and channels (preset ``official``), were saved from
+    DataParallel with the older form of spectral norm, and, where they have F-SA, were trained with a reshape
+    that scrambles the attended tensor; the card stores ``attention_layout: released`` for those, so that they
+    give the videos they were trained to give.
+
+    Parameters
+    ----------
+    source
+        The state dict, bare or under the key ``state_dict``.
+    destination
+        Where to write; see :func:`save_generator`. Weights stay in float32.
+
+    Raises
+    ------
+    G3ANError
+        The file is truncated, is no such state dict, or lacks tensors (they are named).
+    """
+    state = read_state(source)
+    if isinstance(state, dict) and "state_dict" in state:
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise G3ANError(f"{source} holds no state dict; give the generator file that the authors released.")
+    state = {name.removeprefix("module."): value for name, value in state.items()}
+    widths = []
+    for block in range(1, 6):
+        name = f"block{block}.conv_s.0.bias"
+        if name not in state:
+            raise G3ANError(f"{source} is no released G3AN generator, or is incomplete: it lacks {name}.")
+        widths.append(len(state[name]))
+    first = next((value for name, value in state.items() if name.startswith("block1.conv_v.0.weight")), None)
+    if first is None:
+        raise G3ANError(f"{source} is incomplete: it lacks block1.conv_v.0.weight_orig.")
+    kernel = tuple(first.shape[2:])
+    mode = "1p2d" if kernel[1] == 1 else "2p1d" if kernel[0] == 1 else "3d"
+    attention = any(name.startswith("fsa.") for name in state)
+    appearance = _tensor(state, "block1.conv_s.0.weight", source).shape[0]
+    motion = _tensor(state, "block1.conv_t.0.weight", source).shape[0]
+    config = ModelConfig.from_preset(
+        "official",
+        widths=tuple(widths),
+        z_a_dim=appearance,
+        z_m_dim=motion,
+        conv_mode=mode,
+        attention_after=(3,) if attention else (),
+        attention_layout="released" if attention else "paper",
+    )
+    generator = Generator(config, spectral_norm=False)
+    tensors = {
+        name: _tensor(state, _released_name(name), source)
+        for name in generator.state_dict()
+        if not name.endswith("num_batches_tracked")
+    }
+    _load_exactly(generator, tensors, str(source))
+    card = {"name": Path(destination).stem, "dataset": "unknown", "source": "weights released by the authors of G3AN"}
+    return save_generator(destination, generator, card, dtype=torch.float32)
+
+
+def _released_name(name: str) -> str:
+    """Where the released code keeps what this project calls ``name``."""
+    name = re.sub(r"^modules_g3\.(\d)", lambda match: f"block{int(match[1]) + 1}", name)
+    # G_V holds two triples of (convolution, batch norm, ReLU) in one flat list there.
+    name = re.sub(r"conv_v\.(\d)\.(\d)", lambda match: f"conv_v.{3 * int(match[1]) + int(match[2])}", name)
+    name = re.sub(r"^to_rgb\.", "to_rgb.0.", name)
+    name = re.sub(r"^attention\.3\.([ts])\.", r"fsa.\1sa.", name)
+    # Keys and queries: eq. 1 calls them f and g.
+    return re.sub(r"\.([fgh])\.", lambda match: f".{ {'f': 'k', 'g': 'q', 'h': 'v'}[match[1]] }_conv.", name)
+
+
+def _tensor(state: dict[str, Tensor], name: str, source: str | Path) -> Tensor:
+    """A tensor of the released state dict, its spectral norm folded in."""
+    if name in state:
+        return state[name]
+    parts = [f"{name}_{part}" for part in ("orig", "u", "v")]
+    missing = [part for part in parts if part not in state]
+    if missing:
+        raise G3ANError(f"{source} is incomplete: it lacks {', '.join(missing)}.")
+    weight, u, v = (state[part] for part in parts)
+    # The older spectral norm flattens a transposed convolution with its output channels first.
+    outputs_first = weight.transpose(0, 1) if "block" in name else weight
+    sigma = u @ outputs_first.flatten(1) @ v
+    return weight / sigma

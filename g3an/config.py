@@ -1,0 +1,213 @@
+"""What a network is made of and how it is trained: two frozen dataclasses and their presets."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from g3an.errors import G3ANError
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Shape of a G3AN generator.
+
+    Attributes
+    ----------
+    preset
+        Name of the preset the configuration started from.
+    classes
+        Names of the motion categories, in the order of the one-hot vector c. Empty: unconditional.
+    z_a_dim, z_m_dim
+        Widths of the appearance code z_a and of the motion code z_m (128 and 10 in the released code).
+    widths
+        Channels of each stream in the modules G3_0 … G3_4. G_V holds twice as many after a module,
+        because the appearance stream is concatenated to it: that number is column C of Table 1.
+    first_temporal_kernel
+        Temporal kernel of G3_0, hence its T for a z_m with one temporal position.
+    temporal_doubling
+        Whether G3_1 … G3_4 double T (kernel 4, stride 2, padding 1) or keep it (kernel 1).
+    conv_mode
+        How G_V convolves: ``1p2d`` temporal then spatial, ``2p1d`` spatial then temporal, ``3d`` both at once.
+    attention_after
+        Modules after which F-SA stands; 3 is after G3_3, at 32×32×16.
+    attention_parts
+        ``("T", "S")`` for F-SA; ``("T",)`` or ``("S",)`` for an ablation.
+    attention_layout
+        ``paper`` follows eqs. 1 to 4; ``released`` repeats the reshape of the authors' released code, and
+        exists only so that their weights give their videos.
+    """
+
+    preset: str
+    classes: tuple[str, ...] = ()
+    z_a_dim: int = 128
+    z_m_dim: int = 10
+    widths: tuple[int, ...] = (512, 256, 128, 64, 32)
+    first_temporal_kernel: int = 2
+    temporal_doubling: tuple[bool, ...] = (True, True, True, False)
+    conv_mode: str = "1p2d"
+    attention_after: tuple[int, ...] = (3,)
+    attention_parts: tuple[str, ...] = ("T", "S")
+    attention_layout: str = "paper"
+
+    def __post_init__(self) -> None:
+        if self.conv_mode not in CONV_MODES:
+            raise G3ANError(f"conv_mode is {self.conv_mode!r}; it must be one of {', '.join(CONV_MODES)}.")
+        if len(self.widths) != 5 or len(self.temporal_doubling) != 4:
+            raise G3ANError("A generator has five modules: give five widths and four temporal_doubling flags.")
+        if not set(self.attention_after) <= set(range(5)):
+            raise G3ANError(f"attention_after is {self.attention_after}; modules are numbered 0 to 4.")
+        if self.attention_layout not in ("paper", "released"):
+            raise G3ANError(f"attention_layout is {self.attention_layout!r}; it must be 'paper' or 'released'.")
+        if not self.attention_parts or not set(self.attention_parts) <= {"T", "S"}:
+            raise G3ANError(f"attention_parts is {self.attention_parts}; it holds 'T', 'S' or both.")
+
+    @classmethod
+    def from_preset(cls, preset: str, **overrides: Any) -> ModelConfig:
+        """Start from ``appendix``, ``official`` or ``small`` and change single fields.
+
+        Raises
+        ------
+        G3ANError
+            Unknown preset or unknown field.
+        """
+        return _from_table(cls, "preset", MODEL_PRESETS, preset, overrides)
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the network takes a category."""
+        return bool(self.classes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only, for JSON."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
+        """The inverse of :meth:`to_dict`."""
+        return cls(**_checked(cls, values))
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a network is trained; defaults are those of the released code where it has one.
+
+    Attributes
+    ----------
+    steps, batch
+        Number of optimiser steps (one D and one G step each) and clips per step over all processes.
+    steps_per_epoch
+        Steps after which a new epoch of the data begins; randomness of clips derives from (seed, epoch, index).
+    loss
+        ``bce`` (non-saturating, with logits) or ``hinge``.
+    learning_rate_g, learning_rate_d, betas
+        Adam.
+    ema_decay
+        Decay of the exponential moving average of the generator's raw weights.
+    video_width, image_width
+        Channels after the first layer of D_V and D_I (64 in the released code).
+    clip_length, clip_steps, mirror
+        Frames a clip, frame steps to draw from, and whether clips are mirrored at random.
+    precision
+        ``no``, ``bf16`` or ``fp16``, as accelerate names them.
+    workers
+        Data loader processes; 0 reads in the training process.
+    log_every, checkpoint_every, sample_every
+        In steps. Samples also measure the sliced Wasserstein distance that decides which checkpoint is best.
+    """
+
+    profile: str
+    steps: int
+    batch: int
+    steps_per_epoch: int = 100
+    loss: str = "bce"
+    learning_rate_g: float = 2e-4
+    learning_rate_d: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    ema_decay: float = 0.999
+    video_width: int = 64
+    image_width: int = 64
+    clip_length: int = 16
+    clip_steps: tuple[int, ...] = (2,)
+    mirror: bool = True
+    precision: str = "no"
+    workers: int = 0
+    log_every: int = 10
+    checkpoint_every: int = 200
+    sample_every: int = 500
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.loss not in ("bce", "hinge"):
+            raise G3ANError(f"loss is {self.loss!r}; it must be 'bce' or 'hinge'.")
+        if self.precision not in ("no", "bf16", "fp16"):
+            raise G3ANError(f"precision is {self.precision!r}; it must be 'no', 'bf16' or 'fp16'.")
+        for name in ("steps", "batch", "steps_per_epoch", "log_every", "checkpoint_every", "sample_every"):
+            if getattr(self, name) < 1:
+                raise G3ANError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.batch < 2:
+            raise G3ANError("batch is 1; batch normalisation needs at least 2 clips a step.")
+        if self.clip_length < 16:
+            raise G3ANError(f"clip_length is {self.clip_length}; the video discriminator needs at least 16 frames.")
+
+    @classmethod
+    def from_profile(cls, profile: str, **overrides: Any) -> TrainConfig:
+        """Start from ``smoke``, ``ablation``, ``small`` or ``paper`` and change single fields.
+
+        Raises
+        ------
+        G3ANError
+            Unknown profile or unknown field.
+        """
+        return _from_table(cls, "profile", TRAIN_PROFILES, profile, overrides)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only, for JSON."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
+        """The inverse of :meth:`to_dict`."""
+        return cls(**_checked(cls, values))
+
+
+CONV_MODES = ("1p2d", "2p1d", "3d")
+
+MODEL_PRESETS = {
+    # Table 1: C = 1024, 512, 256, 128, 64 and T = 2, 4, 8, 16, 16 in G_V.
+    "appendix": ModelConfig("appendix"),
+    # The released code: T = 4, 8, 16, 16, 16; streams of 512, 512, 256, 128, 64; F-SA off unless asked for.
+    "official": ModelConfig(
+        "official",
+        widths=(512, 512, 256, 128, 64),
+        first_temporal_kernel=4,
+        temporal_doubling=(True, True, False, False),
+        attention_after=(),
+    ),
+    # Half the widths of Table 1, for a CPU.
+    "small": ModelConfig("small", widths=(256, 128, 64, 32, 16)),
+}
+
+TRAIN_PROFILES = {
+    "smoke": TrainConfig(
+        "smoke", steps=20, batch=4, steps_per_epoch=10, video_width=8, image_width=8, ema_decay=0.9,
+        log_every=1, checkpoint_every=10, sample_every=20,
+    ),
+    "ablation": TrainConfig("ablation", steps=1000, batch=8, video_width=16, image_width=16, ema_decay=0.995),
+    "small": TrainConfig("small", steps=3000, batch=16, video_width=32, image_width=24, ema_decay=0.998),
+    "paper": TrainConfig("paper", steps=50_000, batch=96, precision="bf16", workers=8, sample_every=1000),
+}  # fmt: skip
+
+
+def _from_table(cls: Any, kind: str, table: dict[str, Any], name: str, overrides: dict[str, Any]) -> Any:
+    if name not in table:
+        raise G3ANError(f"There is no {kind} {name!r}; choose one of {', '.join(table)}.")
+    return replace(table[name], **_checked(cls, overrides))
+
+
+def _checked(cls: Any, values: dict[str, Any]) -> dict[str, Any]:
+    known = {field.name for field in fields(cls)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise G3ANError(f"{cls.__name__} has no field {', '.join(unknown)}; it has {', '.join(sorted(known))}.")
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

@@ -1,0 +1,1 @@
+"""Measures on videos; they know no model."""

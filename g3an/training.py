@@ -1,0 +1,509 @@
+"""Training: the losses, the moving average, and one explicit loop.
+
+A step draws codes, generates one batch, and takes one D and one G step on it. All randomness derives from
+(seed, step) or (seed, epoch, index), never from a running generator: a run that was killed and resumed
+computes what the uninterrupted run would have.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, one_hot, softplus
+from torch.utils.data import DataLoader
+from torch.utils.tensorboard import SummaryWriter
+from tqdm.auto import tqdm
+
+from g3an.checkpoints import read_state, save_generator, write_state
+from g3an.config import ModelConfig, TrainConfig
+from g3an.data import ClipDataset, open_dataset
+from g3an.discriminators import ImageDiscriminator, VideoDiscriminator
+from g3an.errors import G3ANError
+from g3an.evaluation.sliced import sliced_wasserstein
+from g3an.files import atomic_write, write_json
+from g3an.generator import Generator
+
+LARGEST_LOSS = 100.0  # a GAN with spectral norm stays below 10; beyond this it will not come back
+COMPARED_CLIPS = 64  # clips in the sliced Wasserstein distance that chooses the best checkpoint
+SHOWN_ROWS = 8
+
+
+def discriminator_loss(real: Tensor, fake: Tensor, kind: str = "bce") -> Tensor:
+    """Loss of D_V or D_I.
+
+    ``bce``: ``-mean log σ(real) - mean log(1 - σ(fake))``; ``hinge``: ``mean max(0, 1 - real) + mean max(0, 1 + fake)``.
+
+    Parameters
+    ----------
+    real, fake
+        Logits ``(batch,)``.
+    """
+    if kind == "hinge":
+        return (1 - real).relu().mean() + (1 + fake).relu().mean()
+    return binary_cross_entropy_with_logits(real, torch.ones_like(real)) + binary_cross_entropy_with_logits(
+        fake, torch.zeros_like(fake)
+    )
+
+
+def generator_loss(fake: Tensor, kind: str = "bce") -> Tensor:
+    """Loss of the generator: ``-mean log σ(fake)`` (non-saturating), or ``-mean fake`` with ``hinge``."""
+    return -fake.mean() if kind == "hinge" else softplus(-fake).mean()
+
+
+class MovingAverage:
+    """Exponential moving average of a generator's raw weights.
+
+    Only the weights are averaged. Averaged vectors of a spectral norm would belong to no matrix, and averaged
+    batch-norm statistics to no network: :meth:`network` recomputes both from training-mode passes.
+    """
+
+    def __init__(self, generator: Generator, decay: float) -> None:
+        self.decay = decay
+        self.weights = {name: value.detach().clone() for name, value in generator.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, generator: Generator) -> None:
+        """One step: ``average = decay · average + (1 - decay) · weight``."""
+        for name, value in generator.named_parameters():
+            self.weights[name].lerp_(value.detach(), 1 - self.decay)
+
+    @torch.no_grad()
+    def network(self, generator: Generator, seed: int, passes: int = 16, batch: int = 16) -> Generator:
+        """A copy of ``generator`` with the averaged weights, ready to sample from (evaluation mode)."""
+        averaged = deepcopy(generator)
+        averaged.load_state_dict(self.weights, strict=False)
+        recompute_statistics(averaged, seed, passes, batch)
+        return averaged
+
+
+@torch.no_grad()
+def recompute_statistics(generator: Generator, seed: int, passes: int = 16, batch: int = 16) -> None:
+    """Set batch-norm statistics to their mean over training-mode passes; leaves evaluation mode on.
+
+    The same passes bring the vectors of the spectral norms to the present weights.
+    """
+    generator.train()
+    device = next(generator.parameters()).device
+    norms = [module for module in generator.modules() if isinstance(module, nn.BatchNorm3d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = None  # a plain mean over the passes
+    warm_up = 4  # for the power iterations of the spectral norms
+    for number in range(warm_up + passes):
+        if number == warm_up:
+            for norm in norms:
+                norm.reset_running_stats()
+        z_a, z_m, c = draw_codes(generator.config, batch, seed, number, device)
+        generator(z_a, z_m, c)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    generator.eval()
+
+
+def draw_codes(
+    config: ModelConfig, batch: int, seed: int, step: int, device: torch.device | str = "cpu"
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Codes of one step: z_a, z_m ~ N(0, 1) and uniform one-hot categories, a function of (seed, step) only."""
+    random = torch.Generator().manual_seed(_mix(seed, step, 1))
+    z_a = torch.randn(batch, config.z_a_dim, generator=random).to(device)
+    z_m = torch.randn(batch, config.z_m_dim, generator=random).to(device)
+    if not config.classes:
+        return z_a, z_m, None
+    category = torch.randint(len(config.classes), (batch,), generator=random)
+    return z_a, z_m, one_hot(category, len(config.classes)).float().to(device)
+
+
+def train(
+    run_dir: str | Path,
+    dataset_name: str,
+    root: str | Path | None,
+    model: ModelConfig,
+    config: TrainConfig,
+    resume: bool = False,
+    progress: bool = True,
+    device: str = "auto",
+) -> Path:
+    """Train a network and leave everything about it in ``run_dir``.
+
+    ======================  ==========================================================
+    ``config.json``         model, training and data, as used
+    ``log.jsonl``           a line each ``log_every`` steps
+    ``tensorboard/``        the same, as curves
+    ``samples/``            fixed codes, one PNG each ``sample_every`` steps
+    ``checkpoints/``        ``last.pt`` and ``best.pt``, to resume from
+    ``generator.*``         the averaged generator of the last step
+    ``best.*``              that of the smallest sliced Wasserstein distance
+    ======================  ==========================================================
+
+    Parameters
+    ----------
+    run_dir
+        A new folder, or with ``resume`` the folder of a run that was stopped.
+    dataset_name, root
+        As for :func:`g3an.data.open_dataset`.
+    model
+        ``classes`` is filled in from the data where the preset leaves it empty and the data has several.
+    resume
+        Go on from ``checkpoints/last.pt``; ``config.steps`` may be larger than it was.
+    device
+        ``auto`` takes what accelerate finds, ``cpu`` stays on the processor.
+
+    Returns
+    -------
+    Path
+        The card of the averaged generator.
+
+    Raises
+    ------
+    G3ANError
+        Missing data, a folder that cannot be written, a loss that is NaN or has exploded, Ctrl-C (after
+        saving). The last good checkpoint is kept in each case.
+    """
+    run = Path(run_dir)
+    checkpoints = run / "checkpoints"
+    accelerator = Accelerator(mixed_precision=config.precision, cpu=device == "cpu")
+    if config.batch % accelerator.num_processes:
+        raise G3ANError(f"batch {config.batch} cannot be shared by {accelerator.num_processes} processes evenly.")
+    data = open_dataset(
+        dataset_name, root, length=config.clip_length, steps=config.clip_steps, mirror=config.mirror, seed=config.seed
+    )
+    classes = model.classes or (tuple(data.classes) if len(data.classes) > 1 else ())
+    model = ModelConfig.from_dict({**model.to_dict(), "classes": classes})
+    state = _state_to_resume(run, resume, model, config, dataset_name)
+
+    torch.manual_seed(config.seed)  # initial weights
+    generator = Generator(model)
+    video_judge = VideoDiscriminator(len(classes), config.video_width)
+    image_judge = ImageDiscriminator(config.image_width)
+    optimiser_g = torch.optim.Adam(generator.parameters(), config.learning_rate_g, config.betas)
+    optimiser_d = torch.optim.Adam(
+        [*video_judge.parameters(), *image_judge.parameters()], config.learning_rate_d, config.betas
+    )
+    average = MovingAverage(generator, config.ema_decay)
+    named = {"generator": generator, "video": video_judge, "image": image_judge}
+    named |= {"optimiser_g": optimiser_g, "optimiser_d": optimiser_d}  # type: ignore[dict-item]
+    done, best, seconds = 0, math.inf, 0.0
+    if state:
+        for name, part in named.items():
+            part.load_state_dict(state[name])
+        average.weights = state["average"]
+        done, best, seconds = state["step"], state["best"], state["seconds"]
+    generator, video_judge, image_judge, optimiser_g, optimiser_d = accelerator.prepare(
+        generator, video_judge, image_judge, optimiser_g, optimiser_d
+    )
+    bare = accelerator.unwrap_model(generator)
+    average.weights = {name: value.to(accelerator.device) for name, value in average.weights.items()}
+    judges = (accelerator.unwrap_model(video_judge), accelerator.unwrap_model(image_judge))
+
+    main = accelerator.is_main_process
+    log = _Log(run, done) if main else None
+    if main:
+        write_json(run / "config.json", _described(model, config, data, dataset_name))
+    local = config.batch // accelerator.num_processes
+    mine = slice(accelerator.process_index * local, (accelerator.process_index + 1) * local)
+    reference = _reference_clips(data) if main else None
+    bar = tqdm(total=config.steps, initial=done, unit="step", disable=not (progress and main), desc=run.name)
+    started = time.monotonic() - seconds
+    last_batch = time.monotonic()
+
+    def keep(step: int) -> None:
+        if not main:
+            return
+        _require_finite(bare, step, checkpoints)
+        content = {name: _bare(accelerator, part).state_dict() for name, part in named.items()}
+        content |= {"average": average.weights, "step": step, "best": best, "seconds": time.monotonic() - started}
+        content |= {"model": model.to_dict(), "config": config.to_dict(), "dataset": dataset_name}
+        write_state(checkpoints / "last.pt", content)
+
+    named = {
+        "generator": generator, "video": video_judge, "image": image_judge,
+        "optimiser_g": optimiser_g, "optimiser_d": optimiser_d,
+    }  # fmt: skip
+    with _Stop() as stop:
+        for step, batch in _batches(data, config, done, mine):
+            real = batch["video"].to(accelerator.device)
+            z_a, z_m, c = (
+                None if code is None else code[mine]
+                for code in draw_codes(model, config.batch, config.seed, step, accelerator.device)
+            )
+            c_real = None
+            if classes:
+                c_real = one_hot(batch["category"].to(accelerator.device), len(classes)).float()
+            frames = _frame_choice(config, step)[:, mine].to(accelerator.device)
+
+            fake = generator(z_a, z_m, c)
+            # One D step. D_V and D_I hold no batch statistics, so real and fake share a pass.
+            both = torch.cat([real, fake.detach()])
+            c_both = None if c is None or c_real is None else torch.cat([c_real, c])
+            v_real, v_fake = video_judge(both, c_both).float().chunk(2)
+            i_real, i_fake = image_judge(_pick(both, frames.flatten())).float().chunk(2)
+            loss_v = discriminator_loss(v_real, v_fake, config.loss)
+            loss_i = discriminator_loss(i_real, i_fake, config.loss)
+            loss_d = loss_v + loss_i
+            _require_sane(loss_d, "discriminators", step, checkpoints)
+            optimiser_d.zero_grad()
+            accelerator.backward(loss_d)
+            optimiser_d.step()
+
+            # One G step, through the same fakes; the judges' own gradients are not needed.
+            for judge in judges:
+                judge.requires_grad_(False)
+            with accelerator.autocast():
+                v_fake = judges[0](fake, c).float()
+                i_fake = judges[1](_pick(fake, frames[1])).float()
+            loss_g = generator_loss(v_fake, config.loss) + generator_loss(i_fake, config.loss)
+            _require_sane(loss_g, "generator", step, checkpoints)
+            optimiser_g.zero_grad()
+            accelerator.backward(loss_g)
+            optimiser_g.step()
+            for judge in judges:
+                judge.requires_grad_(True)
+            average.update(bare)
+
+            step += 1  # from here on: the number of finished steps
+            now = time.monotonic()
+            rate, last_batch = config.batch / (now - last_batch), now
+            bar.update()
+            bar.set_postfix(D_V=f"{loss_v:.2f}", D_I=f"{loss_i:.2f}", G=f"{loss_g:.2f}", clips=f"{rate:.1f}/s")
+            if log and (step % config.log_every == 0 or step == config.steps):
+                log.write(
+                    step,
+                    {
+                        "loss_video": loss_v.item(),
+                        "loss_image": loss_i.item(),
+                        "loss_generator": loss_g.item(),
+                        "clips_per_second": rate,
+                        "clips": step * config.batch,
+                        "seconds": now - started,
+                    },
+                )
+            if main and reference is not None and (step % config.sample_every == 0 or step == config.steps):
+                sampler = average.network(bare, config.seed)
+                distance = _sample(sampler, reference, run, step, config.seed)
+                if log:
+                    log.write(step, {"sliced_wasserstein": distance})
+                if distance < best:
+                    best = distance
+                    keep(step)
+                    _copy(checkpoints / "last.pt", checkpoints / "best.pt")
+                    _save(sampler, run / "best", data, model, config, step, distance, now - started)
+            if step % config.checkpoint_every == 0 or step == config.steps or stop.asked:
+                keep(step)
+            if stop.asked:
+                raise G3ANError(
+                    f"Stopped after step {step}; the state is saved in {checkpoints / 'last.pt'}. Go on with --resume."
+                )
+    bar.close()
+    if log:
+        log.close()
+    card = run / "generator.json"
+    if main:
+        sampler = average.network(bare, config.seed)
+        distance = _sample(sampler, reference, run, config.steps, config.seed)
+        _save(sampler, run / "generator", data, model, config, config.steps, distance, time.monotonic() - started)
+    accelerator.wait_for_everyone()
+    return card
+
+
+# ------------------------------------------------------------------------------------------------
+# Parts of the loop
+# ------------------------------------------------------------------------------------------------
+
+
+def _mix(*numbers: int) -> int:
+    """One seed from several numbers, with none of the patterns that adding them would leave."""
+    return int(np.random.SeedSequence([number & 0xFFFFFFFF for number in numbers]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _batches(data: ClipDataset, config: TrainConfig, done: int, mine: slice) -> Iterator[tuple[int, dict[str, Tensor]]]:
+    """Yield (step, this process's clips) from step ``done`` on, a loader an epoch."""
+    step = done
+    while step < config.steps:
+        epoch, within = divmod(step, config.steps_per_epoch)
+        clips = data.epoch(epoch, config.steps_per_epoch * config.batch)
+        count = min(config.steps_per_epoch - within, config.steps - step)
+        positions = [
+            list(range((within + number) * config.batch, (within + number + 1) * config.batch))[mine]
+            for number in range(count)
+        ]
+        for batch in DataLoader(clips, batch_sampler=positions, num_workers=config.workers):
+            yield step, batch
+            step += 1
+
+
+def _frame_choice(config: TrainConfig, step: int) -> Tensor:
+    """The frame that D_I sees of each real (row 0) and generated clip (row 1), ``(2, batch)``."""
+    random = torch.Generator().manual_seed(_mix(config.seed, step, 2))
+    return torch.randint(config.clip_length, (2, config.batch), generator=random)
+
+
+def _pick(videos: Tensor, frames: Tensor) -> Tensor:
+    """One frame of each video: ``(batch, 3, T, H, W)`` and ``(batch,)`` give ``(batch, 3, H, W)``."""
+    return videos[torch.arange(len(videos), device=videos.device), :, frames % videos.shape[2]]
+
+
+def _require_sane(loss: Tensor, whose: str, step: int, checkpoints: Path) -> None:
+    value = loss.item()
+    if not math.isfinite(value) or abs(value) > LARGEST_LOSS:
+        raise G3ANError(
+            f"The loss of the {whose} is {value:.3g} at step {step}: training has failed. The last good state is in "
+            f"{checkpoints / 'last.pt'}; go on from it with --resume and a smaller learning rate or another seed."
+        )
+
+
+def _require_finite(network: nn.Module, step: int, checkpoints: Path) -> None:
+    """A checkpoint with NaN weights must never replace a good one."""
+    for name, value in network.state_dict().items():
+        if not torch.isfinite(value).all():
+            raise G3ANError(
+                f"{name} holds NaN or infinity at step {step}: nothing was saved, {checkpoints / 'last.pt'} is kept. "
+                "Go on from it with --resume and a smaller learning rate or another seed."
+            )
+
+
+def _state_to_resume(
+    run: Path, resume: bool, model: ModelConfig, config: TrainConfig, dataset_name: str
+) -> dict[str, Any] | None:
+    last = run / "checkpoints" / "last.pt"
+    if not resume:
+        if last.exists():
+            raise G3ANError(f"{run} already holds a run: go on with --resume, or name another folder.")
+        return None
+    if not last.exists():
+        # A run killed before its first checkpoint resumes from nothing, which gives the same weights.
+        if (run / "config.json").exists():
+            return None
+        raise G3ANError(f"There is nothing to resume in {run}: it holds no run.")
+    state = read_state(last)
+    if state["model"] != model.to_dict() or state["dataset"] != dataset_name:
+        raise G3ANError(f"{run} was trained with another network or data set; resume with the same, or start anew.")
+    free = {"steps", "workers", "log_every", "checkpoint_every", "sample_every", "profile"}
+    changed = [name for name, value in state["config"].items() if name not in free and value != config.to_dict()[name]]
+    if changed:
+        raise G3ANError(f"{run} was trained with another {', '.join(changed)}; resume with the same, or start anew.")
+    return state
+
+
+def _bare(accelerator: Accelerator, part: Any) -> Any:
+    return accelerator.unwrap_model(part) if isinstance(part, nn.Module) else part
+
+
+def _described(model: ModelConfig, config: TrainConfig, data: ClipDataset, dataset_name: str) -> dict[str, Any]:
+    return {
+        "model": model.to_dict(),
+        "training": config.to_dict(),
+        "data": {"name": dataset_name, "videos": len(data), "people": len(set(data.subjects))},
+    }
+
+
+@torch.no_grad()
+def _sample(generator: Generator, reference: Tensor, run: Path, step: int, seed: int) -> float:
+    """Write a sheet of fixed codes and return the distance to the reference clips."""
+    z_a, z_m, c = draw_codes(generator.config, len(reference), seed, 0, next(generator.parameters()).device)
+    if c is not None:
+        # Rows run through the categories, two people each, so that sheets can be compared at a glance.
+        c = one_hot(torch.arange(len(z_a)) % c.shape[1], c.shape[1]).to(c)
+    parts = zip(*(code.split(16) if code is not None else [None] * (len(z_a) // 16) for code in (z_a, z_m, c)))
+    clips = torch.cat([generator(*part).cpu() for part in parts])
+    rows = clips[:SHOWN_ROWS].clamp(-1, 1).add(1).mul(127.5).round().byte().permute(0, 3, 2, 4, 1)
+    sheet = rows.reshape(SHOWN_ROWS * rows.shape[1], -1, 3).numpy()
+    with atomic_write(run / "samples" / f"step{step:06d}.png") as temporary:
+        Image.fromarray(sheet).save(temporary)
+    return sliced_wasserstein(clips, reference[:, :, : clips.shape[2]])
+
+
+def _reference_clips(data: ClipDataset) -> Tensor:
+    """Real clips to compare with, the same for every run on this data."""
+    clips = data.epoch(2**30, COMPARED_CLIPS)
+    return torch.stack([clips[number]["video"] for number in range(COMPARED_CLIPS)])[:, :, :16]
+
+
+def _save(
+    sampler: Generator, path: Path, data: ClipDataset, model: ModelConfig, config: TrainConfig,
+    step: int, distance: float, seconds: float,
+) -> None:  # fmt: skip
+    card = {
+        "name": path.parent.name,
+        "dataset": data.name,
+        "smoke": config.profile == "smoke",
+        "steps": step,
+        "clips_seen": step * config.batch,
+        "training_seconds": round(seconds),
+        "sliced_wasserstein": round(distance, 4),
+        "training": config.to_dict(),
+    }
+    save_generator(path, sampler, card)
+
+
+def _copy(source: Path, destination: Path) -> None:
+    with atomic_write(destination) as temporary:
+        temporary.write_bytes(source.read_bytes())
+
+
+class _Log:
+    """JSON lines and TensorBoard; on resume, what a killed run logged beyond its checkpoint is dropped."""
+
+    def __init__(self, run: Path, done: int) -> None:
+        self.path = run / "log.jsonl"
+        kept = []
+        if self.path.exists():
+            for line in self.path.read_text(encoding="utf-8").splitlines():
+                try:
+                    record = json.loads(line)
+                except ValueError:  # the line that a killed run was writing
+                    continue
+                if record["step"] <= done:
+                    kept.append(line)
+        with atomic_write(self.path) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        self.curves = SummaryWriter(str(run / "tensorboard"), purge_step=done + 1)
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        try:
+            with open(self.path, "a", encoding="utf-8") as stream:
+                stream.write(json.dumps({"step": step, **{k: round(v, 6) for k, v in values.items()}}) + "\n")
+        except OSError as error:
+            raise G3ANError(f"Cannot write {self.path}: {error.strerror}. Free space, then go on with --resume.") from error
+        for name, value in values.items():
+            self.curves.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self.curves.close()
+
+
+class _Stop:
+    """Turns Ctrl-C and SIGTERM into a flag that the loop reads between steps; a second one interrupts at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> _Stop:
+        self.before = {}
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self.before[number] = signal.signal(number, self._ask)
+        except ValueError:  # not in the main thread, where signals do not arrive anyway
+            pass
+        return self
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,127 @@
+"""Saving, loading, and the import of the released weights."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from g3an.checkpoints import fold_spectral_norm, import_official, load_generator, read_state, save_generator, write_state
+from g3an.config import ModelConfig
+from g3an.errors import G3ANError
+from g3an.generator import Generator
+
+FIXTURES = Path(__file__).parents[2] / "shared" / "fixtures"
+needs_fixtures = pytest.mark.skipif(not FIXTURES.is_dir(), reason="needs the fixtures of released weights (../shared)")
+TINY = ModelConfig.from_preset("small", widths=(32, 16, 16, 16, 8), classes=("left", "right"))
+
+
+def codes(config: ModelConfig, batch: int = 2) -> tuple:
+    random = torch.Generator().manual_seed(0)
+    z_a = torch.randn(batch, config.z_a_dim, generator=random)
+    return z_a, torch.randn(batch, config.z_m_dim, generator=random), torch.arange(batch) % len(config.classes)
+
+
+def test_generator_round_trip(tmp_path: Path) -> None:
+    generator = Generator(TINY)
+    for _ in range(3):
+        generator(*codes(TINY))
+    generator.eval()
+    card_path = save_generator(tmp_path / "tiny", generator, {"name": "tiny"}, dtype=torch.float32)[-1]
+    loaded = load_generator(card_path)
+    assert loaded.config == TINY and loaded.card["name"] == "tiny" and len(loaded.weights_hash) == 64
+    assert torch.allclose(loaded(*codes(TINY)), generator(*codes(TINY)), atol=1e-5)
+
+
+def test_half_precision_stays_close(tmp_path: Path) -> None:
+    generator = fold_spectral_norm(Generator(TINY))
+    loaded = load_generator(save_generator(tmp_path / "tiny", generator, {})[-1])
+    assert (loaded(*codes(TINY)) - generator(*codes(TINY))).abs().max() < 0.02
+
+
+def test_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("g3an.checkpoints.LARGEST_FILE", 300_000)
+    generator = Generator(TINY).eval()
+    files = save_generator(tmp_path / "tiny", generator, {}, dtype=torch.float32)
+    assert len(files) > 2
+    assert torch.allclose(load_generator(files[0])(*codes(TINY)), generator(*codes(TINY)), atol=1e-5)
+    files[0].unlink()
+    with pytest.raises(G3ANError, match="is missing"):
+        load_generator(files[-1])
+
+
+def test_damaged_weights(tmp_path: Path) -> None:
+    weights, card = save_generator(tmp_path / "tiny", Generator(TINY), {})
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(G3ANError, match="damaged or truncated"):
+        load_generator(card)
+    with pytest.raises(G3ANError, match="no shipped weights 'wiezmann'"):
+        load_generator("wiezmann")
+
+
+def test_state_never_runs_code(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple:
+            return (Path.touch, (tmp_path / "ran",))
+
+    (tmp_path / "trap.pt").write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(G3ANError):
+        read_state(tmp_path / "trap.pt")
+    torch.save({"trap": Trap()}, tmp_path / "trap2.pt")
+    with pytest.raises(G3ANError, match="could run code"):
+        read_state(tmp_path / "trap2.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_state(tmp_path / "state.pt", {"step": 1})
+
+    def full_disk(content: object, path: Path) -> None:
+        Path(path).write_bytes(b"half")
+        raise RuntimeError("PytorchStreamWriter failed writing file")
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(G3ANError, match="disk full"):
+        write_state(tmp_path / "state.pt", {"step": 2})
+    assert read_state(tmp_path / "state.pt") == {"step": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
+
+
+@needs_fixtures
+@pytest.mark.parametrize("name", ["official_ch4_attention", "official_ch4_no_attention"])
+def test_released_weights_give_their_videos(name: str, tmp_path: Path) -> None:
+    fixture = read_state(FIXTURES / f"{name}.pt")
+    card = import_official(FIXTURES / f"{name}.pt", tmp_path / name)[-1]
+    generator = load_generator(card)
+    assert bool(generator.attention) == fixture["use_attention"]
+    assert generator.config.attention_layout == ("released" if fixture["use_attention"] else "paper")
+    z_a = fixture["za"].flatten(1)
+    for z_m, video in ((fixture["zm"], fixture["video"]), (fixture["zm_long"], fixture["video_long"])):
+        ours = generator(z_a, z_m.flatten(2))
+        assert ours.shape == video.shape
+        assert (ours - video).abs().max() < 1e-5
+    assert generator.frame_count(3) == fixture["video_long"].shape[2]
+
+
+@needs_fixtures
+def test_wrong_or_truncated_released_weights(tmp_path: Path) -> None:
+    source = FIXTURES / "official_ch4_attention.pt"
+    cut = tmp_path / "cut.pth"
+    cut.write_bytes(source.read_bytes()[:2000])
+    with pytest.raises(G3ANError, match="damaged or truncated|plain tensors"):
+        import_official(cut, tmp_path / "out")
+    state = read_state(source)["state_dict"]
+    del state["module.block3.conv_t.0.weight_u"]
+    torch.save(state, tmp_path / "incomplete.pth")
+    with pytest.raises(G3ANError, match=r"lacks block3\.conv_t\.0\.weight_u"):
+        import_official(tmp_path / "incomplete.pth", tmp_path / "out")
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(G3ANError, match="no released G3AN generator"):
+        import_official(tmp_path / "other.pth", tmp_path / "out")
+    shutil.copy(Path(__file__), tmp_path / "text.pth")
+    with pytest.raises(G3ANError):
+        import_official(tmp_path / "text.pth", tmp_path / "out")
+    assert not list(tmp_path.glob("out*"))
