@@ -1,0 +1,5 @@
+"""``python -m g3an``, the same as ``g3an``."""
+
+from g3an.cli import main
+
+main()

@@ -1,0 +1,219 @@
+"""The command ``g3an``: a thin layer over the library. A mistake in the input ends in one sentence and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from typer.core import TyperCommand
+
+from g3an.errors import G3ANError
+
+app = typer.Typer(
+    help="Companion to the appendix of G3AN: figures, notebooks, training and weights.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+screen = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+
+class Benchmark(StrEnum):
+    """What can be measured."""
+
+    fsa = "fsa"
+    train_step = "train-step"
+
+
+@app.command()
+def figures(
+    ids: Annotated[list[str] | None, typer.Argument(help="Figures such as fig06; none means all.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Redraw what has not changed, too.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Where to draw instead of figures/.")] = None,
+) -> None:
+    """Draw the appendix's figures from the shipped networks, and build the report."""
+    from g3an import runs
+
+    with _bar() as (advance, say):
+        page = runs.figures(ids or (), force=force, out=out, say=say, progress=advance)
+    _print(f"Figures: {out or _short(runs.project_root() / 'figures')}")
+    _print(f"Report:  {_short(page)}")
+
+
+class _WithPairs(TyperCommand):
+    """A command whose ``-p NAME VALUE`` repeats; typer itself has no repeatable option of two values."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        words, folded = iter(args), []
+        for word in words:
+            folded.append(word)
+            if word in ("-p", "--parameter"):
+                name = next(words, None)
+                value = next(words, None)
+                if name is None or value is None:
+                    raise G3ANError(f"{word} takes two words, a parameter's name and its value: {word} seed 3.")
+                folded.append(f"{name}={value}")
+        return super().parse_args(ctx, folded)
+
+
+@app.command(cls=_WithPairs)
+def run(
+    notebook: Annotated[str, typer.Argument(help="A notebook's path, or the beginning of its name, such as 07.")],
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", metavar="NAME VALUE", help="A parameter of the notebook; repeatable."),
+    ] = None,
+    file: Annotated[Path | None, typer.Option("-f", "--file", help="A YAML file of parameters; -p wins.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder instead of one below reports/runs/.")] = None,
+) -> None:
+    """Run a notebook with other parameters, and keep the executed copy, its HTML and a record."""
+    from g3an import runs
+    from g3an.parameters import read_parameters
+
+    path = runs.find_notebook(notebook)
+    parameters = read_parameters(path, [pair.split("=", 1) for pair in pairs or []], file)
+    try:
+        with _bar() as (advance, _):
+            folder = runs.run_notebook(
+                path, parameters, out, progress=lambda done, total: advance(path.stem, done, total)
+            )
+    except KeyboardInterrupt:
+        errors.print("Interrupted; what ran so far is in the run's folder, marked as interrupted.")
+        raise typer.Exit(130) from None
+    _print(f"Finished: {_short(folder / path.with_suffix('.html').name)}")
+
+
+@app.command()
+def train(
+    folder: Annotated[Path, typer.Option("--run", help="The run's folder: checkpoints, logs, samples, weights.")],
+    dataset: Annotated[str, typer.Option(help="shapes, weizmann, folder or prepared.")] = "shapes",
+    root: Annotated[Path | None, typer.Option(help="Where the data set lies.")] = None,
+    preset: Annotated[str, typer.Option(help="The network: appendix, official or small.")] = "small",
+    profile: Annotated[str, typer.Option(help="The training: smoke, ablation, small or paper.")] = "small",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --run stopped.")] = False,
+    steps: Annotated[int | None, typer.Option(help="Instead of the profile's.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Instead of the profile's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Instead of the profile's.")] = None,
+    loss: Annotated[str | None, typer.Option(help="bce or hinge.")] = None,
+    precision: Annotated[str | None, typer.Option(help="no, bf16 or fp16.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that read clips.")] = None,
+    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+) -> None:
+    """Train a generator, resumably."""
+    from g3an.config import ModelConfig, TrainConfig
+    from g3an.training import train as train_network
+
+    given = {"steps": steps, "batch": batch, "seed": seed, "loss": loss, "precision": precision, "workers": workers}
+    config = TrainConfig.from_profile(profile, **{name: value for name, value in given.items() if value is not None})
+    card = train_network(folder, dataset, root, ModelConfig.from_preset(preset), config, resume=resume, device=device)
+    _print(f"Weights: {_short(Path(card))}")
+
+
+@app.command()
+def prepare(
+    source: Annotated[Path, typer.Argument(help="Videos, frame folders or strips, in folders by class.")],
+    dest: Annotated[Path, typer.Argument(help="Where the checked clips and their index go.")],
+    length: Annotated[int, typer.Option(help="Frames that a clip needs.")] = 16,
+    workers: Annotated[int | None, typer.Option(help="Processes; by default one a core.")] = None,
+) -> None:
+    """Check videos once and store them for fast reading. Exit code 1: some files were refused, the rest is usable."""
+    from g3an.data.prepare import prepare as prepare_videos
+
+    report = prepare_videos(source, dest, length=length, workers=workers, progress=True)
+    for refused in report.refused:
+        _print(f"refused: {refused}")
+    _print(f"{report.accepted} prepared, {len(report.refused)} refused; the index is in {dest}.")
+    if report.refused:
+        raise typer.Exit(1)
+
+
+@app.command("import-official")
+def import_official(
+    source: Annotated[Path, typer.Argument(help="The authors' .pth file.")],
+    dest: Annotated[Path, typer.Argument(help="The .safetensors file to write; a card goes beside it.")],
+) -> None:
+    """Turn the authors' released weights into this project's format."""
+    from g3an.checkpoints import import_official as convert
+
+    for path in convert(source, dest):
+        _print(_short(Path(path)))
+
+
+@app.command()
+def bench(
+    name: Annotated[Benchmark, typer.Argument(help="What to measure.")],
+    json: Annotated[Path | None, typer.Option("--json", help="Also write the numbers here.")] = None,
+) -> None:
+    """Measure attention (fsa) or a training step (train-step) on this machine."""
+    from g3an import bench as benches
+    from g3an.files import write_json
+
+    measured = benches.fsa() if name is Benchmark.fsa else benches.train_step()
+    if json:
+        write_json(json, measured)
+    _print_numbers(measured)
+
+
+def _print_numbers(content: Any, depth: int = 0) -> None:
+    """A measurement as a table where it holds rows, else as lines."""
+    from rich.table import Table
+
+    for key, value in content.items():
+        if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+            table = Table(*map(str, value[0]), title=str(key), title_justify="left")
+            for row in value:
+                table.add_row(*(str(row.get(column, "")) for column in value[0]))
+            screen.print(table)
+        elif isinstance(value, dict):
+            _print(f"{'  ' * depth}{key}")
+            _print_numbers(value, depth + 1)
+        else:
+            _print(f"{'  ' * depth}{key}: {value}")
+
+
+@contextmanager
+def _bar() -> Iterator[tuple[Callable[[str, int, int], None], Callable[[str], None]]]:
+    """A progress bar over a notebook's cells, and a way to print lines above it; only lines where nobody watches."""
+    cells = MofNCompleteColumn(), TextColumn("cells"), TimeElapsedColumn()
+    with Progress(TextColumn("{task.description}"), BarColumn(), *cells, console=screen, transient=True, disable=not screen.is_terminal) as progress:
+        tasks: dict[str, Any] = {}
+
+        def advance(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                for task in tasks.values():
+                    progress.update(task, visible=False)
+                tasks[name] = progress.add_task(name, total=total)
+            progress.update(tasks[name], completed=done)
+
+        yield advance, _print
+
+
+def _print(line: str) -> None:
+    """One line, never wrapped or coloured, so that paths can be copied."""
+    screen.print(line, markup=False, soft_wrap=True)
+
+
+def _short(path: Path) -> str:
+    """From the current folder where the path lies below it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def main() -> None:
+    """Entry point of the command."""
+    try:
+        app(prog_name="g3an")
+    except G3ANError as error:
+        errors.print(f"Error: {' '.join(str(error).split())}", markup=False, soft_wrap=True)
+        sys.exit(2)

@@ -1,0 +1,363 @@
+"""The HTML report: a gallery of all figures and one page a notebook, readable offline, on a phone and by keyboard.
+
+Pages hold no script or style from elsewhere: formulas become MathML, which browsers draw themselves.
+"""
+
+from __future__ import annotations
+
+import copy
+import html
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from g3an.errors import G3ANError
+from g3an.files import read_json
+from g3an.parameters import read_notebook
+
+TITLE = "G3AN: the figures of the appendix, drawn from trained networks"
+
+_CSS = """
+:root { color-scheme: light; --ink: #1a1a1a; --grey: #595959; --line: #d8d8d8; --soft: #f5f5f3; --link: #0b57a4; }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 0 1rem 4rem; max-width: 70rem; color: var(--ink); background: #fff;
+  font: 1rem/1.55 system-ui, sans-serif; overflow-wrap: break-word; }
+a { color: var(--link); }
+a:focus-visible, button:focus-visible, summary:focus-visible, pre:focus-visible {
+  outline: 3px solid var(--link); outline-offset: 2px; }
+.skip { position: absolute; left: -99rem; }
+.skip:focus { left: 1rem; top: .5rem; background: #fff; padding: .25rem .5rem; }
+h1 { font-size: 1.6rem; line-height: 1.25; }
+h2 { font-size: 1.25rem; margin-top: 2.5rem; }
+nav ul { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .25rem 1rem; }
+.gallery { display: grid; gap: 2.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
+figure { margin: 0; min-width: 0; }
+.pic { display: block; width: 100%; padding: 0; border: 1px solid var(--line); background: #fff; }
+button.pic { cursor: pointer; }
+.pic img { display: block; width: 100%; height: auto; object-fit: contain; }
+button.pic[aria-pressed=true] { border-color: var(--link); }
+figcaption { margin-top: .5rem; }
+small, .note { color: var(--grey); }
+dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .1rem .8rem; margin: .5rem 0;
+  font-size: .85rem; }
+dt { color: var(--grey); }
+dd { margin: 0; font-family: ui-monospace, monospace; overflow-wrap: anywhere; }
+pre { overflow-x: auto; background: var(--soft); padding: .6rem .8rem; font: .85rem/1.45 ui-monospace, monospace; }
+.output pre, .jp-OutputArea pre, .output_area pre { background: none; border-left: 3px solid var(--line); }
+.prompt { display: none; }
+.output_subarea, .text_cell_render { overflow-x: auto; }
+main img { max-width: 100%; height: auto; }
+table { border-collapse: collapse; display: block; overflow-x: auto; }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: left; }
+math[display=block] { overflow-x: auto; padding: .4rem 0; }
+"""
+
+# Plays a figure while it is hovered or focused, and keeps it playing once it is clicked.
+_SCRIPT = """
+for (const button of document.querySelectorAll('button.pic')) {
+  const image = button.querySelector('img'), still = image.getAttribute('src');
+  let pinned = false;
+  const show = (moving) => {
+    const wanted = moving || pinned ? button.dataset.gif : still;
+    if (image.getAttribute('src') !== wanted) image.setAttribute('src', wanted);
+  };
+  const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
+  if (!calm) {
+    button.addEventListener('pointerenter', (event) => { if (event.pointerType === 'mouse') show(true); });
+    button.addEventListener('pointerleave', () => show(document.activeElement === button));
+    button.addEventListener('focus', () => { if (button.matches(':focus-visible')) show(true); });
+    button.addEventListener('blur', () => show(false));
+  }
+  button.addEventListener('click', () => {
+    pinned = !pinned;
+    button.setAttribute('aria-pressed', pinned);
+    show(false);
+  });
+}
+"""
+
+
+# --- The site --------------------------------------------------------------------------------------------------------
+
+
+def build(
+    out: str | Path | None = None, *, figures_dir: str | Path | None = None, runs_dir: str | Path | None = None
+) -> Path:
+    """Build the report from what is there: the drawn figures, their manifest, and the executed notebooks.
+
+    Parameters
+    ----------
+    out
+        The site's folder, replaced as a whole; by default ``reports/site``.
+    figures_dir
+        PNG, PDF, GIF and ``manifest.json``; by default ``figures``.
+    runs_dir
+        The copies that ``g3an figures`` executed; a notebook that has none is shown as committed.
+
+    Returns
+    -------
+    Path
+        ``index.html``.
+
+    Raises
+    ------
+    G3ANError
+        A folder cannot be written, or the manifest is damaged.
+    """
+    from g3an.catalogue import CATALOGUE
+    from g3an.runs import project_root
+
+    root = project_root()
+    out = Path(out) if out else root / "reports" / "site"
+    figures_dir = Path(figures_dir) if figures_dir else root / "figures"
+    runs_dir = Path(runs_dir) if runs_dir else root / "reports" / "runs" / "figures"
+    manifest = read_json(figures_dir / "manifest.json") if (figures_dir / "manifest.json").is_file() else {}
+    notebooks = {path.stem: path for path in sorted((root / "notebooks").glob("*.ipynb"))}
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".site-", dir=out.parent) as temporary:
+            site = Path(temporary) / "site"
+            (site / "figures").mkdir(parents=True)
+            (site / "notebooks").mkdir()
+            for path in sorted(figures_dir.iterdir()) if figures_dir.is_dir() else []:
+                if path.suffix in {".png", ".gif", ".pdf", ".json"}:
+                    shutil.copyfile(path, site / "figures" / path.name)
+            records = {}
+            for stem, path in notebooks.items():
+                executed, records[stem] = _newest(path, runs_dir)
+                here = [(key, figure) for key, figure in CATALOGUE.items() if figure.notebook == stem]
+                page = notebook_page(executed, record=records[stem], figures=here)
+                (site / "notebooks" / f"{stem}.html").write_text(page, encoding="utf-8")
+            index = _index(CATALOGUE, manifest, notebooks, records, site / "figures")
+            (site / "index.html").write_text(index, encoding="utf-8")
+            if out.exists():
+                shutil.rmtree(out)
+            os.replace(site, out)
+    except OSError as error:
+        raise G3ANError(f"Cannot write the report {out}: {error.strerror or error}.") from error
+    return out / "index.html"
+
+
+def _newest(notebook: Path, runs_dir: Path) -> tuple[Path, dict[str, Any] | None]:
+    """The copy that the last finished figure run executed, with its record; else the committed notebook."""
+    folder = runs_dir / notebook.stem
+    executed = folder / notebook.name
+    if executed.is_file() and (folder / "run.json").is_file():
+        record = read_json(folder / "run.json")
+        if record.get("status") == "finished":
+            return executed, record
+    return notebook, None
+
+
+def _index(
+    catalogue: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    notebooks: Mapping[str, Path],
+    records: Mapping[str, Mapping[str, Any] | None],
+    files: Path,
+) -> str:
+    """The gallery."""
+    links = "".join(f'<li><a href="notebooks/{stem}.html">{html.escape(_name(stem))}</a></li>' for stem in notebooks)
+    cards = "".join(
+        _card(key, figure, manifest.get(key), records.get(figure.notebook), files) for key, figure in catalogue.items()
+    )
+    body = (
+        f"<h1>{TITLE}</h1>"
+        "<p>Move onto a figure, or reach it with the Tab key, to see it move; click it to keep it moving. "
+        "Each links to the notebook that drew it.</p>"
+        f'<nav aria-label="Notebooks"><h2>Notebooks</h2><ul>{links}</ul></nav>'
+        f'<h2>Figures</h2><div class="gallery">{cards}</div>{_networks()}'
+    )
+    return _page(TITLE, "", body, _SCRIPT)
+
+
+def _card(key: str, figure: Any, entry: Any, record: Mapping[str, Any] | None, files: Path) -> str:
+    """One figure of the gallery: picture, caption, files and where it comes from."""
+    png, gif = files / f"{figure.name}.png", files / f"{figure.name}.gif"
+    title, alt = html.escape(figure.title), html.escape(figure.alt, quote=True)
+    if png.is_file():
+        with Image.open(png) as image:
+            width, height = image.size
+        image_tag = f'<img src="figures/{png.name}" alt="{alt}" width="{width}" height="{height}" loading="lazy">'
+        if gif.is_file():
+            picture = (
+                f'<button class="pic" type="button" aria-pressed="false" data-gif="figures/{gif.name}">'
+                f"{image_tag}</button>"
+            )
+        else:
+            picture = f'<a class="pic" href="figures/{png.name}">{image_tag}</a>'
+    else:
+        picture = '<p class="note">Not drawn yet: run <code>make figures</code>.</p>'
+    shown = [path for suffix in (".png", ".gif", ".pdf") if (path := files / f"{figure.name}{suffix}").is_file()]
+    downloads = " · ".join(f'<a href="figures/{path.name}">{path.suffix[1:].upper()}</a>' for path in shown)
+    facts: dict[str, Any] = dict(entry) if isinstance(entry, Mapping) else {}
+    if record:
+        facts |= {"drawn": record.get("started"), "commit": record.get("commit")}
+    provenance = f"<details><summary>Where it comes from</summary>{_facts(facts)}</details>" if facts else ""
+    return (
+        f'<figure id="{html.escape(key)}">{picture}<figcaption><strong>{title}</strong> {_emphasis(figure.caption)}<br>'
+        f'<a href="notebooks/{figure.notebook}.html">Notebook {html.escape(figure.notebook)}</a>'
+        f"{' · ' + downloads if downloads else ''}</figcaption>{provenance}</figure>"
+    )
+
+
+def _networks() -> str:
+    """The shipped networks' cards."""
+    from g3an import checkpoints
+
+    cards = "".join(
+        f"<details><summary>{html.escape(name)}</summary>{_facts(card)}</details>"
+        for name, card in sorted(checkpoints.shipped().items())
+    )
+    return f"<h2>Networks</h2>{cards}" if cards else ""
+
+
+def _facts(content: Mapping[str, Any]) -> str:
+    """A mapping as a definition list."""
+    rows = "".join(
+        f"<dt>{html.escape(str(key).replace('_', ' '))}</dt>"
+        f"<dd>{html.escape(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))}</dd>"
+        for key, value in content.items()
+        if value not in (None, "", [], {})
+    )
+    return f"<dl>{rows}</dl>"
+
+
+def _name(stem: str) -> str:
+    """``07_conditional_generation`` -> ``07 Conditional generation``."""
+    number, _, words = stem.partition("_")
+    return f"{number} {words.replace('_', ' ').capitalize()}".strip()
+
+
+def _emphasis(text: str) -> str:
+    """Captions mark words in italics by ``*stars*``."""
+    return re.sub(r"\*([^*]+)\*", r"<em>\1</em>", html.escape(text))
+
+
+def _page(title: str, style: str, body: str, script: str = "") -> str:
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{html.escape(title)}</title><style>{_CSS}{style}</style></head>"
+        f'<body><a class="skip" href="#content">Skip to content</a><main id="content">{body}</main>'
+        f"{f'<script>{script}</script>' if script else ''}</body></html>\n"
+    )
+
+
+# --- One notebook ----------------------------------------------------------------------------------------------------
+
+
+def notebook_page(
+    path: str | Path, *, record: Mapping[str, Any] | None = None, figures: Sequence[tuple[str, Any]] | None = None
+) -> str:
+    """A notebook as one HTML page that needs no other file.
+
+    Parameters
+    ----------
+    record
+        The run's ``run.json``, shown at the top.
+    figures
+        The catalogue's (id, figure) pairs that this notebook draws; given for a page of the site, whose gallery is
+        then linked.
+
+    Raises
+    ------
+    G3ANError
+        The file is no notebook.
+    """
+    from nbconvert import HTMLExporter
+    from pygments.formatters import HtmlFormatter
+
+    path = Path(path)
+    notebook = copy.deepcopy(read_notebook(path))
+    formulas: list[str] = []
+    alts = [figure.alt for _, figure in figures or []]
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = _take_formulas(cell.source, formulas)
+            cell.pop("attachments", None)
+        elif cell.cell_type == "code":
+            cell.outputs = [_plain_output(output, alts) for output in cell.outputs]
+    exporter = HTMLExporter(template_name="basic", exclude_anchor_links=True)
+    body, _ = exporter.from_notebook_node(notebook)
+    for number, formula in enumerate(formulas):
+        body = body.replace(_token(number), formula)
+    # Wide code scrolls sideways; the keyboard must reach it too.
+    body = body.replace("<pre>", '<pre tabindex="0">')
+
+    top = ""
+    if figures is not None:
+        back = "".join(f' · <a href="../index.html#{key}">{html.escape(figure.title)}</a>' for key, figure in figures)
+        top = f'<nav aria-label="Gallery"><a href="../index.html">All figures</a>{back}</nav>'
+    if record:
+        facts = {key: value for key, value in record.items() if key not in {"notebook", "versions", "machine"}}
+        facts |= {"versions": ", ".join(f"{name} {number}" for name, number in record.get("versions", {}).items())}
+        status = html.escape(str(record.get("status", "")))
+        top += f"<details><summary>This run: {status}</summary>{_facts(facts)}</details>"
+    style = HtmlFormatter(style="default").get_style_defs(".highlight")
+    return _page(_name(path.stem), style, top + body)
+
+
+# Code first, so that a dollar sign inside it is left alone.
+_FORMULA = re.compile(
+    r"(?P<code>```.*?```|~~~.*?~~~|`[^`]+`)|\$\$(?P<block>.+?)\$\$|(?<![\\$])\$(?P<inline>[^\s$](?:[^$\n]*[^\s$\\])?)\$(?!\d)",
+    re.DOTALL,
+)
+
+
+def _token(number: int) -> str:
+    return f"xFORMULAx{number}x"
+
+
+def _take_formulas(source: str, formulas: list[str]) -> str:
+    """Replace TeX formulas in Markdown by tokens, and append each formula's MathML to ``formulas``."""
+    from latex2mathml.converter import convert
+
+    def swap(match: re.Match[str]) -> str:
+        if match["code"]:
+            return match["code"]
+        tex = match["block"] or match["inline"]
+        # A tag is no TeX that the converter knows; it is the equation's number.
+        tex = re.sub(r"\\tag\{([^}]*)\}", r"\\qquad (\1)", tex)
+        try:
+            formulas.append(convert(tex.strip(), display="block" if match["block"] else "inline"))
+        except Exception:  # whatever the converter cannot read stays readable as TeX
+            formulas.append(f"<code>{html.escape(tex)}</code>")
+        return _token(len(formulas) - 1)
+
+    return _FORMULA.sub(swap, source)
+
+
+def _plain_output(output: Any, alts: list[str]) -> Any:
+    """An output in a form that a page without scripts can show: GIFs as images, no widgets, pictures with alt text."""
+    if "data" not in output:
+        return output
+    data = output.data
+    if len(data) > 1:
+        data.pop("application/vnd.jupyter.widget-view+json", None)
+    alt = (output.get("metadata", {}).get("image/png") or output.get("metadata", {}).get("image/gif") or {}).get("alt")
+    alt = alt or output.get("metadata", {}).get("alt") or (alts[0] if len(alts) == 1 else "Output of the cell above")
+    if "image/gif" in data:
+        encoded = "".join(data["image/gif"].split())
+        data.clear()
+        data["text/html"] = f'<img src="data:image/gif;base64,{encoded}" alt="{html.escape(alt, quote=True)}">'
+    for kind in ("image/png", "image/jpeg"):
+        if kind in data:
+            output.setdefault("metadata", {}).setdefault(kind, {})["alt"] = alt
+    return output
+
+
+if __name__ == "__main__":
+    import sys
+
+    try:
+        print(build())
+    except G3ANError as problem:
+        sys.exit(str(problem))

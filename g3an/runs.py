@@ -1,0 +1,475 @@
+"""Notebook runs with a record each, and figures that are redrawn only when something changed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import platform
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from g3an.errors import G3ANError
+from g3an.files import atomic_write, read_json, sha256, write_json
+from g3an.parameters import check_parameters, did_you_mean, notebook_parameters, read_notebook
+
+Progress = Callable[[int, int], None]
+"""Called with (cells done, cells in all)."""
+
+
+# --- Where things are ------------------------------------------------------------------------------------------------
+
+
+def project_root() -> Path:
+    """The checkout: the folder that holds ``notebooks/`` and ``figures/``.
+
+    Raises
+    ------
+    G3ANError
+        The package was installed without its checkout and the current folder is not one.
+    """
+    for candidate in (Path(__file__).resolve().parents[1], Path.cwd()):
+        if (candidate / "notebooks").is_dir() and (candidate / "pyproject.toml").is_file():
+            return candidate
+    raise G3ANError("The folder notebooks/ is not here; run this from a checkout of the project.")
+
+
+def find_notebook(name: str | Path) -> Path:
+    """A notebook by its path, or by the beginning of its name in ``notebooks/`` ("07" or "07_conditional_generation").
+
+    Raises
+    ------
+    G3ANError
+        There is no such notebook, or the beginning fits several.
+    """
+    path = Path(name)
+    if path.is_file():
+        if path.suffix != ".ipynb":
+            raise G3ANError(f"{path} is not a notebook (.ipynb).")
+        return path.resolve()
+    if path.suffix == ".ipynb" or len(path.parts) > 1:
+        raise G3ANError(f"The notebook {path} does not exist.{did_you_mean(path.stem, _stems())}")
+    fitting = [stem for stem in _stems() if stem.startswith(str(name))]
+    if len(fitting) == 1:
+        return project_root() / "notebooks" / f"{fitting[0]}.ipynb"
+    if fitting:
+        raise G3ANError(f"'{name}' fits several notebooks: {', '.join(fitting)}.")
+    raise G3ANError(f"There is no notebook '{name}'.{did_you_mean(str(name), _stems())}")
+
+
+def _stems() -> list[str]:
+    return sorted(path.stem for path in (project_root() / "notebooks").glob("*.ipynb"))
+
+
+# --- One run ---------------------------------------------------------------------------------------------------------
+
+
+def run_notebook(
+    notebook: str | Path,
+    parameters: Mapping[str, Any] | None = None,
+    out_dir: str | Path | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Path:
+    """Run a notebook with papermill and keep everything about the run.
+
+    The kernel works in the caller's current folder, so relative paths among the parameters mean what they mean in the
+    shell. ``out_dir`` (by default ``reports/runs/<notebook>-<time>``) receives ``<notebook>.ipynb``,
+    ``<notebook>.html`` and ``run.json``: parameters, seed, weights hash, versions, commit, time and status (running,
+    finished, failed, interrupted). All three are written whatever happens to the run.
+
+    Parameters
+    ----------
+    parameters
+        Values for names that the notebook declares; see :func:`check_parameters`.
+    progress
+        Called after each code cell.
+
+    Returns
+    -------
+    Path
+        The run's folder.
+
+    Raises
+    ------
+    G3ANError
+        A parameter or the weights are refused (nothing was started), or a cell failed.
+    KeyboardInterrupt
+        The user stopped the run, after the record was written.
+    """
+    import papermill
+
+    from g3an import report
+
+    notebook = find_notebook(notebook)
+    given = check_parameters(notebook, parameters or {})
+    values = {name: parameter.default for name, parameter in notebook_parameters(notebook).items()} | given
+    weights = _weights_hash(values.get("weights"))
+    started = datetime.now(UTC)
+    out_dir = Path(out_dir) if out_dir else _new_run(notebook.stem, started)
+    executed = (out_dir / notebook.name).resolve()
+    if executed == notebook:
+        raise G3ANError(f"A run must not overwrite its own notebook; choose another folder than {out_dir}.")
+
+    record: dict[str, Any] = {
+        "notebook": notebook.name,
+        "status": "running",
+        "parameters": values,
+        "given": sorted(given),
+        "seed": values.get("seed"),
+        "weights_sha256": weights,
+        "commit": _commit(),
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": None,
+        "versions": versions(),
+        "machine": {"host": platform.node(), "system": platform.platform(), "cores": os.cpu_count()},
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "error": None,
+    }
+    write_json(out_dir / "run.json", record)
+    executed.unlink(missing_ok=True)
+    done = _Counter(notebook, progress)
+    clock = time.monotonic()
+    status, message = "failed", "the run stopped unexpectedly"
+    try:
+        with _quiet_kernel():
+            papermill.execute_notebook(
+                notebook,
+                executed,
+                parameters=given,
+                kernel_name="python3",
+                progress_bar=False,
+                on_cell_executed=done,
+            )
+        status, message = "finished", ""
+    except KeyboardInterrupt:
+        status, message = "interrupted", "interrupted by the user"
+        raise
+    except papermill.PapermillExecutionError as error:
+        message = f"{error.ename}: {error.evalue}"
+        raise G3ANError(
+            f"{notebook.name} failed in its code cell {done.cells} with {message.strip()} "
+            f"The executed copy is {_shown(executed)}."
+        ) from error
+    except Exception as error:
+        message = f"{type(error).__name__}: {error}"
+        raise G3ANError(f"{notebook.name} could not be run to its end: {message}") from error
+    finally:
+        record |= {"status": status, "error": message or None, "seconds": round(time.monotonic() - clock, 1)}
+        write_json(out_dir / "run.json", record)
+        if executed.is_file():
+            with atomic_write(executed.with_suffix(".html")) as temporary:
+                temporary.write_text(report.notebook_page(executed, record=record), encoding="utf-8")
+    return out_dir
+
+
+class _Counter:
+    """nbclient's hook after each cell; counts code cells, the failing one included."""
+
+    def __init__(self, notebook: Path, progress: Progress | None) -> None:
+        self.total = sum(cell.cell_type == "code" for cell in read_notebook(notebook).cells)
+        self.progress = progress
+        self.cells = 0
+
+    def __call__(self, cell: Any, **_: Any) -> None:
+        # The cell that papermill injects is no cell of the notebook.
+        if cell.cell_type != "code" or "injected-parameters" in cell.metadata.get("tags", []):
+            return
+        self.cells += 1
+        if self.progress:
+            self.progress(self.cells, self.total)
+
+
+@contextlib.contextmanager
+def _quiet_kernel() -> Iterator[None]:
+    """The environment's own python3 kernel, and no log lines between ours."""
+    loggers = [logging.getLogger(name) for name in ("papermill", "papermill.translators", "traitlets")]
+    levels = [logger.level for logger in loggers]
+    before = os.environ.get("JUPYTER_PREFER_ENV_PATH")
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if before is None:
+            del os.environ["JUPYTER_PREFER_ENV_PATH"]
+        else:
+            os.environ["JUPYTER_PREFER_ENV_PATH"] = before
+
+
+def _new_run(stem: str, started: datetime) -> Path:
+    """A folder under ``reports/runs/`` that no other run has; two runs may begin within one second."""
+    base = project_root() / "reports" / "runs" / f"{stem}-{started:%Y%m%d-%H%M%S}"
+    for number in range(1, 1000):
+        folder = base if number == 1 else base.with_name(f"{base.name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                raise
+            except OSError as error:
+                raise G3ANError(f"Cannot make the folder {folder}: {error.strerror}.") from error
+            return folder
+    raise G3ANError(f"Cannot find a free name for a run beside {base}.")
+
+
+def _weights_hash(weights: Any) -> str | None:
+    """The SHA-256 that identifies the weights a notebook names, loaded once so that a wrong name is refused early."""
+    if not isinstance(weights, str) or not weights:
+        return None
+    from g3an import checkpoints
+
+    return str(checkpoints.load_generator(weights).weights_hash)
+
+
+def versions() -> dict[str, str]:
+    """Python's version and that of every package that this one asks for and that is installed."""
+    found = {"python": platform.python_version()}
+    try:
+        wanted = ["g3an", *(metadata.requires("g3an") or [])]
+    except metadata.PackageNotFoundError:
+        wanted = ["torch", "numpy", "matplotlib", "Pillow", "imageio", "scipy"]
+    for requirement in wanted:
+        name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name.lower()] = metadata.version(name)
+    return dict(sorted(found.items()))
+
+
+def _commit() -> str | None:
+    """The checkout's commit, with "+changes" where files differ from it; None outside git."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", *words], cwd=project_root(), capture_output=True, text=True, check=True, timeout=20
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _shown(path: Path) -> str:
+    """A path as a person wants to read it: from the current folder where that is shorter."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+# --- All figures -----------------------------------------------------------------------------------------------------
+
+
+def figures(
+    ids: Sequence[str] = (),
+    *,
+    force: bool = False,
+    out: str | Path | None = None,
+    say: Callable[[str], None] = print,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Path:
+    """Draw the catalogue's figures by running each figure notebook once, then build the report.
+
+    A notebook is skipped when nothing that its figures depend on has changed: its code, the library's sources, the
+    weights, package versions, the thread count, and the files drawn last time. What they were is kept under
+    ``reports/runs/``, which git ignores, so a fresh clone always draws.
+
+    Parameters
+    ----------
+    ids
+        Catalogue ids such as "fig06"; none means all. A notebook draws all of its figures.
+    out
+        Folder for PNG, PDF, GIF and ``manifest.json``; by default ``figures/``.
+    say
+        Receives one line for each notebook.
+    progress
+        Called with (notebook, cells done, cells in all).
+
+    Returns
+    -------
+    Path
+        The report's first page.
+
+    Raises
+    ------
+    G3ANError
+        An unknown id, or notebooks that failed (the others are drawn all the same).
+    """
+    from g3an import report
+    from g3an.catalogue import CATALOGUE
+
+    for name in ids:
+        if name not in CATALOGUE:
+            raise G3ANError(f"There is no figure '{name}'.{did_you_mean(name, CATALOGUE)}")
+    root = project_root()
+    out = Path(out).resolve() if out else root / "figures"
+    runs = _figure_runs(root, out)
+    # The number of threads decides the last bits; any fixed number will do.
+    os.environ.setdefault("OMP_NUM_THREADS", "2")
+    wanted = dict.fromkeys(figure.notebook for key, figure in CATALOGUE.items() if not ids or key in ids)
+    failed = []
+    for number, stem in enumerate(wanted, 1):
+        drawn = [(key, figure) for key, figure in CATALOGUE.items() if figure.notebook == stem]
+        label = f"[{number}/{len(wanted)}] {stem} ({', '.join(key for key, _ in drawn)})"
+        state = runs / f"{stem}.json"
+        key = _figure_key(root, stem, out)
+        if not force and _unchanged(state, key, out):
+            say(f"{label}: unchanged")
+            continue
+        state.unlink(missing_ok=True)
+        clock = time.monotonic()
+        try:
+            tell = (lambda done, total, stem=stem: progress(stem, done, total)) if progress else None
+            run_notebook(root / "notebooks" / f"{stem}.ipynb", {"save_to": _from_here(out)}, runs / stem, progress=tell)
+            outputs = _outputs(out, drawn)
+        except G3ANError as error:
+            say(f"{label}: FAILED. {error}")
+            failed.append(stem)
+            continue
+        write_json(state, {"key": key, "outputs": outputs, "manifest": _manifest(out, [key for key, _ in drawn])})
+        say(f"{label}: drawn in {time.monotonic() - clock:.0f} s")
+    page = report.build(figures_dir=out, runs_dir=runs)
+    if failed:
+        raise G3ANError(f"Not drawn: {', '.join(failed)}; the lines above say why. The others are in {_shown(out)}.")
+    return page
+
+
+def _figure_runs(root: Path, out: Path) -> Path:
+    """Where the executed copies and states of figure runs into ``out`` live."""
+    if out == root / "figures":
+        return root / "reports" / "runs" / "figures"
+    return root / "reports" / "runs" / f"figures-{hashlib.sha256(str(out).encode()).hexdigest()[:8]}"
+
+
+def _from_here(path: Path) -> str:
+    """Relative to the current folder where possible, so that no machine's path stands in an executed notebook."""
+    try:
+        return os.path.relpath(path)
+    except ValueError:  # another drive
+        return str(path)
+
+
+def _figure_key(root: Path, stem: str, out: Path) -> str:
+    """One hash over everything that a notebook's figures depend on."""
+    notebook = read_notebook(root / "notebooks" / f"{stem}.ipynb")
+    package = Path(__file__).parent
+    sources = sorted(path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    parts = {
+        "code": ["".join(cell.source) for cell in notebook.cells if cell.cell_type == "code"],
+        "files": {path.relative_to(package).as_posix(): sha256(path) for path in sources},
+        "versions": versions(),
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "out": str(out),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _outputs(out: Path, drawn: Sequence[tuple[str, Any]]) -> dict[str, str]:
+    """The files of a notebook's figures, with their hashes.
+
+    Raises
+    ------
+    G3ANError
+        The notebook ran to its end but did not write one of its figures.
+    """
+    found = {}
+    for key, figure in drawn:
+        for suffix in (".png", ".pdf", *((".gif",) if figure.animated else ())):
+            path = out / f"{figure.name}{suffix}"
+            if not path.is_file():
+                raise G3ANError(f"{figure.notebook} ended without writing {path.name} of {key}.")
+            found[path.name] = sha256(path)
+    return found
+
+
+def _manifest(out: Path, keys: Sequence[str]) -> dict[str, Any]:
+    """What ``manifest.json`` says about some figures."""
+    path = out / "manifest.json"
+    content = read_json(path) if path.is_file() else {}
+    return {key: content.get(key) for key in keys}
+
+
+def _unchanged(state: Path, key: str, out: Path) -> bool:
+    """Whether the last run had the same key, and the files it wrote are there as it wrote them."""
+    try:
+        last = read_json(state)
+        return (
+            last["key"] == key
+            and all(sha256(out / name) == value for name, value in last["outputs"].items())
+            and _manifest(out, list(last["manifest"])) == last["manifest"]
+        )
+    except (G3ANError, OSError, KeyError, TypeError, AttributeError):
+        return False
+
+
+# --- Committed notebooks ---------------------------------------------------------------------------------------------
+
+
+def refresh(notebooks: Sequence[str | Path] = (), *, say: Callable[[str], None] = print) -> None:
+    """Execute committed notebooks in place at their defaults, leaving nothing in them that changes from run to run.
+
+    The kernel works in the notebook's folder, as in JupyterLab and nbval.
+
+    Raises
+    ------
+    G3ANError
+        A cell failed; that notebook keeps its old content.
+    """
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    os.environ.setdefault("OMP_NUM_THREADS", "2")
+    for path in [find_notebook(name) for name in notebooks or _stems()]:
+        notebook = read_notebook(path)
+        clock = time.monotonic()
+        client = NotebookClient(
+            notebook,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(path.parent)}},
+            coalesce_streams=True,
+            record_timing=False,
+            store_widget_state=False,
+        )
+        try:
+            with _quiet_kernel():
+                client.execute()
+        except CellExecutionError as error:
+            raise G3ANError(f"{path.name} failed and is left as it was: {error.ename}: {error.evalue}") from error
+        settle(notebook)
+        with atomic_write(path) as temporary:
+            nbformat.write(notebook, temporary)
+        say(f"{path.name}: executed in {time.monotonic() - clock:.0f} s")
+
+
+def settle(notebook: Any) -> None:
+    """Remove what differs between two runs of the same notebook: times, widget states, the interpreter's version."""
+    notebook.metadata = type(notebook.metadata)(
+        kernelspec={"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+        language_info={"name": "python"},
+    )
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number:02d}"
+        kept = {key: cell.metadata[key] for key in ("tags", "jupyter", "alt") if key in cell.metadata}
+        cell.metadata = type(cell.metadata)(kept)
+
+
+if __name__ == "__main__":
+    import sys
+
+    try:
+        refresh(sys.argv[1:])
+    except G3ANError as problem:
+        sys.exit(str(problem))
