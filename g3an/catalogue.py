@@ -1,0 +1,448 @@
+"""Figure number -> what is drawn, from which weights, codes and dimensions.
+
+Each entry of ``CATALOGUE`` names the function that draws it and that function's parameters at the appendix's choice;
+notebooks and tests go through :func:`draw`, so that a figure looks the same wherever it is drawn.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from g3an.errors import G3ANError
+from g3an.generator import Generator
+from g3an.latents import Codes, combine, generate, switch_motion, to_uint8, traverse
+from g3an.plotting import Drawn, Panel, draw_panels
+
+# How a category is written in a picture; others keep their own name.
+SPELLED = {"wave1": "one-hand waving", "wave2": "two-hands waving", "jack": "jumping jack", "bend": "bending"}
+DATA_SETS = {"weizmann": "Weizmann", "mug": "MUG", "uva-nemo": "UvA-NEMO", "ucf101": "UCF101", "shapes": "shapes"}
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the appendix, or one in addition.
+
+    Attributes
+    ----------
+    id
+        Key in the catalogue: ``fig06``.
+    number
+        As the reader sees it: ``Figure 6``, ``Table 1``, ``Additional figure``.
+    name
+        Stem of its files.
+    title, caption, alt
+        A heading; the appendix's caption (``{data}`` is the data set, ``*…*`` italics); a description for those who
+        cannot see it.
+    notebook
+        Stem of the notebook that draws it.
+    kind
+        ``diagram``, ``table``, ``generation``, ``appearance``, ``motion`` or ``switch``.
+    draw
+        Function of (figure, generator, **parameters).
+    parameters
+        Its parameters where they differ from the function's own defaults.
+    weights
+        Name of the shipped weights it is drawn from; empty where it needs no trained network.
+    animated
+        Whether a GIF goes with it.
+    """
+
+    id: str
+    number: str
+    name: str
+    title: str
+    caption: str
+    alt: str
+    notebook: str
+    kind: str
+    draw: Callable[..., Drawn]
+    parameters: dict[str, Any] = field(default_factory=dict)
+    weights: str = ""
+    animated: bool = False
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Every parameter the figure takes, with its value when nothing is overridden."""
+        accepted = list(inspect.signature(self.draw).parameters.values())[2:]
+        return {parameter.name: parameter.default for parameter in accepted} | self.parameters
+
+
+def draw(figure_id: str, generator: Generator | None = None, **overrides: Any) -> Drawn:
+    """Draw a figure of the catalogue.
+
+    Parameters
+    ----------
+    generator
+        The trained network, from :func:`g3an.checkpoints.load_generator`; diagrams and Table 1 do without one.
+    overrides
+        Values for some of the figure's parameters (see ``CATALOGUE[figure_id].defaults``).
+
+    Raises
+    ------
+    G3ANError
+        There is no such figure or parameter, or the network cannot draw it (it lacks a category, say).
+    """
+    figure = find(figure_id)
+    unknown = sorted(set(overrides) - set(figure.defaults))
+    if unknown:
+        takes = ", ".join(figure.defaults) or "no parameters"
+        raise G3ANError(f"{figure_id} has no parameter {', '.join(unknown)}; it takes {takes}.")
+    if figure.weights and generator is None:
+        raise G3ANError(f"{figure_id} is drawn from trained weights; load them, such as load_generator('{figure.weights}').")
+    return figure.draw(figure, generator, **(figure.defaults | overrides))
+
+
+def find(figure_id: str) -> Figure:
+    """The figure called ``figure_id``, such as ``fig06``."""
+    if figure_id not in CATALOGUE:
+        raise G3ANError(f"There is no figure {figure_id!r}; the catalogue has {', '.join(CATALOGUE)}.")
+    return CATALOGUE[figure_id]
+
+
+# --- What every picture has to say of its network -------------------------------------------------------------------
+
+
+def spelled(category: str) -> str:
+    """A category as a reader would say it: ``wave1`` is one-hand waving."""
+    return SPELLED.get(category, category)
+
+
+def data_set(generator: Generator) -> str:
+    """Display name of the data a generator was trained on; simulated sets always say that they are simulated."""
+    name = str(getattr(generator, "card", {}).get("dataset", "unknown"))
+    if name.endswith("-sim"):
+        return f"{DATA_SETS.get(name[:-4], name[:-4])} (simulated)"
+    return DATA_SETS.get(name, f"{name} data")
+
+
+def provenance(generator: Generator) -> str:
+    """One line for the foot of a picture: preset, training data, size of the frames and hash of the weights."""
+    card = getattr(generator, "card", {})
+    clips = f", {card['clips_seen']:,} clips seen" if "clips_seen" in card else ""
+    print_of = getattr(generator, "weights_hash", "")
+    weights = f" Weights {print_of[:12]}." if print_of else ""
+    return (
+        f"Drawn by this project's network: preset {generator.config.preset}, "
+        f"trained on {data_set(generator)}{clips}.{weights} Frames of 64×64 pixels."
+    )
+
+
+def stamp(generator: Generator) -> str:
+    """The warning for pictures of a network from a smoke run; empty for any other."""
+    smoke = getattr(generator, "card", {}).get("smoke", False)
+    return "smoke run: this network is not trained, it only shows that everything works" if smoke else ""
+
+
+def _page(figure: Figure, generator: Generator, panels: Sequence[Panel], across: int = 1, **words: str) -> Drawn:
+    caption = f"{figure.number}: {figure.caption.format(data=data_set(generator), **words)}"
+    return draw_panels(panels, caption, provenance(generator), stamp(generator), scale=2, across=across)
+
+
+def _letters(count: int) -> str:
+    if count > 26:
+        raise G3ANError(f"A figure has at most 26 panels, not {count}.")
+    return "abcdefghijklmnopqrstuvwxyz"[:count]
+
+
+def _videos(generator: Generator, codes: Codes) -> Any:
+    return to_uint8(generate(generator, codes))
+
+
+# --- Conditional generation (Figs. 4 to 7) ----------------------------------------------------------------------------
+
+
+def _draw_generation(
+    figure: Figure,
+    generator: Generator,
+    *,
+    subjects: Sequence[int] = (1,),
+    names: Sequence[str] = ("subject 1",),
+    categories: Sequence[str] = ("wave1", "wave2"),
+    motions: Sequence[int] = (1, 2),
+) -> Drawn:
+    """A panel for each subject and category: one z_a, one c, a row for each z_m."""
+    _same_length(subjects=subjects, names=names)
+    pairs = [(subject, name, category) for subject, name in zip(subjects, names, strict=True) for category in categories]
+    panels = []
+    for letter, (subject, name, category) in zip(_letters(len(pairs)), pairs, strict=True):
+        codes = Codes.cat(combine(generator.config, subject, motion, category) for motion in motions)
+        rows = tuple(f"$z_{{m_{k}}}$" for k in range(len(motions)))
+        label = f"{letter}: {name}, *{spelled(category)}*"
+        panels.append(Panel(label, _videos(generator, codes), rows, columns=len(motions)))
+    return _page(figure, generator, panels, across=2)
+
+
+# --- Manipulation (Figs. 8 to 15) -------------------------------------------------------------------------------------
+
+
+def _draw_appearance(
+    figure: Figure,
+    generator: Generator,
+    *,
+    dimension: int = 0,
+    values: Sequence[float] = (-3.0, -1.5, 0.0, 1.5, 3.0),
+    subjects: Sequence[int] = (1, 2),
+    motion: int = 1,
+    category: str | None = "wave2",
+) -> Drawn:
+    """A panel for each person, a row for each value of one dimension of z_a; z_m and c are the same throughout."""
+    panels = []
+    for number, (letter, subject) in enumerate(zip(_letters(len(subjects)), subjects, strict=True), start=1):
+        base = combine(generator.config, subject, motion, category)
+        videos = _videos(generator, traverse(base, "appearance", dimension, values))
+        panels.append(Panel(f"{letter}: subject {number}", videos, _signed(values), columns=len(values)))
+    return _page(figure, generator, panels, ordinal=ordinal(dimension))
+
+
+def _draw_motion(
+    figure: Figure,
+    generator: Generator,
+    *,
+    dimensions: Sequence[int] = (0, 1),
+    values: Sequence[float] = (-3.0, -1.5, 0.0, 1.5, 3.0),
+    subject: int = 1,
+    motion: int = 1,
+    category: str | None = "wave2",
+) -> Drawn:
+    """A panel for each dimension of z_m, a row for each value; z_a and c are the same throughout."""
+    base = combine(generator.config, subject, motion, category)
+    panels = []
+    for letter, dimension in zip(_letters(len(dimensions)), dimensions, strict=True):
+        videos = _videos(generator, traverse(base, "motion", dimension, values))
+        label = f"{letter}: {ordinal(dimension)} dimension"
+        panels.append(Panel(label, videos, _signed(values), columns=len(values)))
+    names = " and ".join(f"*{ordinal(dimension)}*" for dimension in dimensions)
+    return _page(figure, generator, panels, ordinals=names)
+
+
+def ordinal(dimension: int) -> str:
+    """Dimension 0 is the appendix's "first"."""
+    return ORDINALS[dimension] if 0 <= dimension < len(ORDINALS) else f"{dimension + 1}th"
+
+
+def _signed(values: Sequence[float]) -> tuple[str, ...]:
+    return tuple("0" if value == 0 else f"{value:+g}".replace("-", "\N{MINUS SIGN}") for value in values)
+
+
+# --- Motion switch (Fig. 16) ------------------------------------------------------------------------------------------
+
+
+def _draw_switch(
+    figure: Figure,
+    generator: Generator,
+    *,
+    first_subject: int = 1,
+    second_subject: int = 2,
+    first_motion: int = 1,
+    second_motion: int = 2,
+    first_actions: Sequence[str] = ("wave1", "jack"),
+    second_actions: Sequence[str] = ("wave2", "bend"),
+) -> Drawn:
+    """A panel for each pair of actions: two originals, then the same with (z_m, c) switched (section C.4)."""
+    _same_length(first_actions=first_actions, second_actions=second_actions)
+    config, panels = generator.config, []
+    names = _letters(len(first_actions))
+    for letter, here, there in zip(names, first_actions, second_actions, strict=True):
+        a = combine(config, first_subject, first_motion, here)
+        b = combine(config, second_subject, second_motion, there)
+        videos = _videos(generator, Codes.cat([a, b, *switch_motion(a, b)]))
+        rows = tuple(f"$z_{{a_{i}}},z_{{m_{j}}},c_{j}$" for i, j in ((0, 0), (1, 1), (0, 1), (1, 0)))
+        label = f"{letter}: *{spelled(here)}* ($c_0$) and *{spelled(there)}* ($c_1$)"
+        panels.append(Panel(label, videos, rows, columns=2, split=2))
+    return _page(figure, generator, panels, across=2)
+
+
+def _same_length(**lists: Sequence[Any]) -> None:
+    if len({len(values) for values in lists.values()}) > 1 or not all(lists.values()):
+        counts = " and ".join(f"{len(values)} {name}" for name, values in lists.items())
+        raise G3ANError(f"These go together and need the same length, at least 1: {counts}.")
+
+
+# --- Architecture (Table 1, Figs. 1 and 2) ----------------------------------------------------------------------------
+
+
+def _draw_table(figure: Figure, generator: Generator | None, *, preset: str = "appendix") -> Drawn:
+    from g3an import architecture
+
+    return Drawn(architecture.draw_table(preset, f"{figure.number}: {figure.caption}"))
+
+
+def _draw_architecture(figure: Figure, generator: Generator | None, *, preset: str = "appendix") -> Drawn:
+    from g3an.config import ModelConfig
+    from g3an.diagrams import generator_diagram
+
+    return Drawn(generator_diagram(ModelConfig.from_preset(preset)))
+
+
+def _draw_attention(figure: Figure, generator: Generator | None) -> Drawn:
+    from g3an.diagrams import fsa_diagram
+
+    return Drawn(fsa_diagram())
+
+
+# --- The catalogue ----------------------------------------------------------------------------------------------------
+
+_CONDITIONAL = (
+    "Conditionally generated samples from G³AN on {data} dataset. Each row represents the result generated by "
+    "combining a one-hot category label with the same $z_a$ and randomly sampled $z_m$ as input."
+)
+_APPEARANCE = (
+    "Results of manipulating *{ordinal} dimension* in appearance representation on {data} dataset. *a* and *b* are "
+    "results from two randomly sampled $z_a$. From top to bottom in each sub-figure, values of *{ordinal} dimension* "
+    "are increased."
+)
+_ROWS = "each row is one video, its frames from left to right"
+
+
+def _generation(number: int, subject: int) -> Figure:
+    return Figure(
+        id=f"fig{number:02d}",
+        number=f"Figure {number}",
+        name=f"fig{number:02d}_weizmann_subject{subject}",
+        title=f"Conditional generation on Weizmann, subject {subject}",
+        caption=_CONDITIONAL,
+        alt=(
+            f"Two panels of generated video frames in which the same person (subject {subject}) was asked for one-hand "
+            f"waving (a) and two-hands waving (b); each panel has two rows with different motion codes; {_ROWS}."
+        ),
+        notebook="07_conditional_generation",
+        kind="generation",
+        draw=_draw_generation,
+        parameters={"subjects": [subject], "names": [f"subject {subject}"]},
+        weights="weizmann",
+        animated=True,
+    )
+
+
+def _appearance(number: int, dimension: int) -> Figure:
+    word = ORDINALS[dimension]
+    return Figure(
+        id=f"fig{number}",
+        number=f"Figure {number}",
+        name=f"fig{number}_weizmann_appearance_{word}",
+        title=f"Appearance manipulation on Weizmann, {word} dimension",
+        caption=_APPEARANCE,
+        alt=(
+            f"Two panels for two generated people; down the five rows of a panel the {word} dimension of the "
+            f"appearance code rises from −3 to 3 while the motion stays the same; {_ROWS}."
+        ),
+        notebook="08_appearance_manipulation",
+        kind="appearance",
+        draw=_draw_appearance,
+        parameters={"dimension": dimension},
+        weights="weizmann",
+        animated=True,
+    )
+
+
+CATALOGUE: dict[str, Figure] = {
+    figure.id: figure
+    for figure in (
+        Figure(
+            id="table1",
+            number="Table 1",
+            name="table1_output_dimensions",
+            title="Output dimensions in G_V",
+            caption="Output dimensions in $G_V$ after each G³ module.",
+            alt=(
+                "Table of channels and height, width and time after each of the five G3 modules and the output, "
+                "computed from the network beside the appendix's numbers: they agree in every row."
+            ),
+            notebook="01_architecture",
+            kind="table",
+            draw=_draw_table,
+        ),
+        Figure(
+            id="fig01",
+            number="Figure 1",
+            name="fig01_factorized_self_attention",
+            title="Factorized spatio-temporal Self-Attention",
+            caption="Factorized spatio-temporal Self-Attention (F-SA) module.",
+            alt=(
+                "Three diagrams: F-SA is T-SA followed by S-SA (a); T-SA attends over time for each position (b); "
+                "S-SA attends over all positions of each time step (c)."
+            ),
+            notebook="02_factorized_self_attention",
+            kind="diagram",
+            draw=_draw_attention,
+        ),
+        Figure(
+            id="fig02",
+            number="Figure 2",
+            name="fig02_generator",
+            title="Generator architecture",
+            caption="Generator Architecture.",
+            alt=(
+                "Diagram of the generator: the appearance code feeds stream G_S, the motion code and the category feed "
+                "G_T, all feed the main stream G_V; five G3 modules fuse the streams, F-SA follows module G3_3."
+            ),
+            notebook="01_architecture",
+            kind="diagram",
+            draw=_draw_architecture,
+        ),
+        _generation(6, 1),
+        _generation(7, 2),
+        Figure(
+            id="extra_weizmann_jack_bend",
+            number="Additional figure",
+            name="extra_weizmann_jack_bend",
+            title="Conditional generation on Weizmann, the other two actions",
+            caption=_CONDITIONAL,
+            alt=(
+                "Four panels of generated video frames: two people (subjects 1 and 2) were each asked for jumping "
+                f"jacks and for bending; each panel has two rows with different motion codes; {_ROWS}."
+            ),
+            notebook="07_conditional_generation",
+            kind="generation",
+            draw=_draw_generation,
+            parameters={"subjects": [1, 2], "names": ["subject 1", "subject 2"], "categories": ["jack", "bend"]},
+            weights="weizmann",
+            animated=True,
+        ),
+        _appearance(10, 0),
+        _appearance(11, 1),
+        Figure(
+            id="fig15",
+            number="Figure 15",
+            name="fig15_weizmann_motion",
+            title="Motion manipulation on Weizmann",
+            caption=(
+                "Results of manipulating motion representation on {data} dataset. *a* and *b* are results of "
+                "manipulating {ordinals} dimensions. From top to bottom in each sub-figure, values are increased."
+            ),
+            alt=(
+                "Two panels, one for the first and one for the second dimension of the motion code; down the five rows "
+                f"the dimension rises from −3 to 3 while the person and the action stay the same; {_ROWS}."
+            ),
+            notebook="09_motion_manipulation",
+            kind="motion",
+            draw=_draw_motion,
+            weights="weizmann",
+            animated=True,
+        ),
+        Figure(
+            id="fig16",
+            number="Figure 16",
+            name="fig16_weizmann_motion_switch",
+            title="Motion switch on Weizmann",
+            caption=(
+                "Results of switching motion on {data} dataset. In each sub-figure, the top two rows are videos "
+                "obtained from the two original sets ($z_{{a_0}},z_{{m_0}},c_0$) and ($z_{{a_1}},z_{{m_1}},c_1$); "
+                "the bottom two rows are the switched results."
+            ),
+            alt=(
+                "Two panels of four rows: two generated people each doing a different action, and below them the same "
+                f"two people with the actions exchanged; {_ROWS}."
+            ),
+            notebook="10_motion_switch",
+            kind="switch",
+            draw=_draw_switch,
+            weights="weizmann",
+            animated=True,
+        ),
+    )
+}
