@@ -80,7 +80,8 @@ def run(
     from g3an.parameters import read_parameters
 
     path = runs.find_notebook(notebook)
-    parameters = read_parameters(path, [pair.split("=", 1) for pair in pairs or []], file)
+    split = [(name, value) for name, _, value in (pair.partition("=") for pair in pairs or [])]
+    parameters = read_parameters(path, split, file)
     try:
         with _bar() as (advance, _):
             folder = runs.run_notebook(
@@ -183,8 +184,9 @@ def _print_numbers(content: Any, depth: int = 0) -> None:
 @contextmanager
 def _bar() -> Iterator[tuple[Callable[[str, int, int], None], Callable[[str], None]]]:
     """A progress bar over a notebook's cells, and a way to print lines above it; only lines where nobody watches."""
-    cells = MofNCompleteColumn(), TextColumn("cells"), TimeElapsedColumn()
-    with Progress(TextColumn("{task.description}"), BarColumn(), *cells, console=screen, transient=True, disable=not screen.is_terminal) as progress:
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("cells")]
+    watched = screen.is_terminal
+    with Progress(*columns, TimeElapsedColumn(), console=screen, transient=True, disable=not watched) as progress:
         tasks: dict[str, Any] = {}
 
         def advance(name: str, done: int, total: int) -> None:

@@ -191,7 +191,7 @@ def _options(kind: ast.expr) -> Iterator[ast.expr]:
         yield kind
 
 
-def read_parameters(notebook: str | Path, pairs: Sequence[Sequence[str]], file: str | Path | None) -> dict[str, Any]:
+def read_parameters(notebook: str | Path, pairs: Sequence[tuple[str, str]], file: str | Path | None) -> dict[str, Any]:
     """The parameters of a command line: a YAML file first, then ``-p name value`` pairs, which win.
 
     Raises

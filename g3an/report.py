@@ -181,7 +181,7 @@ def _index(
 def _card(key: str, figure: Any, entry: Any, record: Mapping[str, Any] | None, files: Path) -> str:
     """One figure of the gallery: picture, caption, files and where it comes from."""
     png, gif = files / f"{figure.name}.png", files / f"{figure.name}.gif"
-    title, alt = html.escape(figure.title), html.escape(figure.alt, quote=True)
+    number, title, alt = (html.escape(text) for text in (figure.number, figure.title, figure.alt))
     if png.is_file():
         with Image.open(png) as image:
             width, height = image.size
@@ -201,8 +201,9 @@ def _card(key: str, figure: Any, entry: Any, record: Mapping[str, Any] | None, f
     if record:
         facts |= {"drawn": record.get("started"), "commit": record.get("commit")}
     provenance = f"<details><summary>Where it comes from</summary>{_facts(facts)}</details>" if facts else ""
+    caption = _caption(figure, facts.get("parameters") or figure.defaults)
     return (
-        f'<figure id="{html.escape(key)}">{picture}<figcaption><strong>{title}</strong> {_emphasis(figure.caption)}<br>'
+        f'<figure id="{html.escape(key)}">{picture}<figcaption><strong>{number}: {title}.</strong> {caption}<br>'
         f'<a href="notebooks/{figure.notebook}.html">Notebook {html.escape(figure.notebook)}</a>'
         f"{' · ' + downloads if downloads else ''}</figcaption>{provenance}</figure>"
     )
@@ -236,9 +237,19 @@ def _name(stem: str) -> str:
     return f"{number} {words.replace('_', ' ').capitalize()}".strip()
 
 
-def _emphasis(text: str) -> str:
-    """Captions mark words in italics by ``*stars*``."""
-    return re.sub(r"\*([^*]+)\*", r"<em>\1</em>", html.escape(text))
+def _caption(figure: Any, parameters: Mapping[str, Any]) -> str:
+    """The appendix's caption with the drawn figure's own words, formulas and italics."""
+    from g3an.catalogue import DATA_SETS, ordinal
+
+    dimensions = [f"*{ordinal(dimension)}*" for dimension in parameters.get("dimensions", ())]
+    text = figure.caption.format(
+        data=DATA_SETS.get(figure.weights, figure.weights),
+        ordinal=ordinal(parameters.get("dimension", 0)),
+        ordinals=" and ".join(dimensions),
+    )
+    formulas: list[str] = []
+    text = re.sub(r"\*([^*]+)\*", r"<em>\1</em>", html.escape(_take_formulas(text, formulas)))
+    return _put_formulas(text, formulas)
 
 
 def _page(title: str, style: str, body: str, script: str = "") -> str:
@@ -287,14 +298,13 @@ def notebook_page(
             cell.outputs = [_plain_output(output, alts) for output in cell.outputs]
     exporter = HTMLExporter(template_name="basic", exclude_anchor_links=True)
     body, _ = exporter.from_notebook_node(notebook)
-    for number, formula in enumerate(formulas):
-        body = body.replace(_token(number), formula)
+    body = _put_formulas(body, formulas)
     # Wide code scrolls sideways; the keyboard must reach it too.
     body = body.replace("<pre>", '<pre tabindex="0">')
 
     top = ""
     if figures is not None:
-        back = "".join(f' · <a href="../index.html#{key}">{html.escape(figure.title)}</a>' for key, figure in figures)
+        back = "".join(f' · <a href="../index.html#{key}">{html.escape(figure.number)}</a>' for key, figure in figures)
         top = f'<nav aria-label="Gallery"><a href="../index.html">All figures</a>{back}</nav>'
     if record:
         facts = {key: value for key, value in record.items() if key not in {"notebook", "versions", "machine"}}
@@ -314,6 +324,12 @@ _FORMULA = re.compile(
 
 def _token(number: int) -> str:
     return f"xFORMULAx{number}x"
+
+
+def _put_formulas(text: str, formulas: Sequence[str]) -> str:
+    for number, formula in enumerate(formulas):
+        text = text.replace(_token(number), formula)
+    return text
 
 
 def _take_formulas(source: str, formulas: list[str]) -> str:

@@ -1,0 +1,111 @@
+"""The command line: exit codes, one sentence for each mistake, and what reaches the library."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from g3an import cli
+
+
+def g3an(*words: str, folder: Path | None = None) -> subprocess.CompletedProcess:
+    """The command as a user starts it."""
+    return subprocess.run(
+        [sys.executable, "-m", "g3an", *words], capture_output=True, text=True, timeout=120, cwd=folder, check=False
+    )
+
+
+def call(monkeypatch, *words: str) -> int:
+    """The command inside this process; its exit code."""
+    monkeypatch.setattr(sys, "argv", ["g3an", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+def test_a_run_from_the_command_line(project, make_notebook):
+    parameters = "values: list[int] = [1]\noffset: float = 0.0"
+    make_notebook("01_add", ["print(sum(values) + offset)"], parameters, project / "notebooks")
+    (project / "set.yaml").write_text("values: [1, 2, 3]\n")
+    words = ("-f", "set.yaml", "-p", "offset", "-0.5", "--out", "my run")
+    done = g3an("run", "notebooks/01_add.ipynb", *words, folder=project)
+    assert done.returncode == 0, done.stderr
+    assert Path("my run", "01_add.html").as_posix() in done.stdout
+    assert "5.5" in (project / "my run" / "01_add.html").read_text()
+    record = json.loads((project / "my run" / "run.json").read_text())
+    assert record["status"] == "finished" and record["given"] == ["offset", "values"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "notebooks/01_add.ipynb", "-p", "sede", "1"], "no parameter 'sede'. Did you mean 'seed'?"),
+        (["run", "notebooks/01_add.ipynb", "-p", "seed", "x"], "must be int"),
+        (["run", "notebooks/01_add.ipynb", "-p", "seed"], "takes two words"),
+        (["run", "notebooks/01_add.ipynb", "-f", "none.yaml"], "cannot be read"),
+        (["run", "notebooks/02_add.ipynb"], "does not exist"),
+        (["figures", "fig6"], "There is no figure 'fig6'"),
+        (["train", "--run", "r", "--preset", "tiny"], "There is no preset 'tiny'"),
+        (["train", "--run", "r", "--profile", "smoke", "--loss", "l2"], "loss is 'l2'"),
+    ],
+)
+def test_a_mistake_is_one_sentence_on_stderr_and_code_2(project, make_notebook, monkeypatch, capsys, words, said):
+    make_notebook("01_add", ["1"], "seed: int = 1", project / "notebooks")
+    assert call(monkeypatch, *words) == 2
+    shown = capsys.readouterr()
+    assert shown.err.startswith("Error: ") and said in shown.err
+    assert shown.err.count("\n") == 1 and not shown.out and not (project / "reports").exists()
+
+
+def test_a_mistake_as_a_user_sees_it(tmp_path):
+    done = g3an("run", "nowhere.ipynb", folder=tmp_path)
+    assert done.returncode == 2 and "Traceback" not in done.stderr and done.stdout == ""
+
+
+def test_pairs_may_hold_equals_signs_and_spaces(project, make_notebook, monkeypatch):
+    path = make_notebook("01_add", ["1"], 'text: str = ""', project / "notebooks")
+    seen = {}
+
+    def fake(notebook, parameters, out, progress):
+        seen.update(parameters)
+        return project
+
+    monkeypatch.setattr("g3an.runs.run_notebook", fake)
+    assert call(monkeypatch, "run", str(path), "-p", "text", "a = b") == 0
+    assert seen == {"text": "a = b"}
+
+
+def test_training_options_reach_the_trainer(monkeypatch, tmp_path):
+    seen = {}
+
+    def fake(folder, dataset, root, model, config, **rest):
+        seen.update(folder=folder, dataset=dataset, root=root, model=model, config=config, **rest)
+        return tmp_path / "generator.json"
+
+    monkeypatch.setattr("g3an.training.train", fake)
+    words = "--run r --dataset folder --root clips --preset appendix --profile smoke --steps 7 --seed 5 --resume"
+    assert call(monkeypatch, "train", *words.split(), "--device", "cpu") == 0
+    assert (seen["folder"], seen["dataset"], seen["root"]) == (Path("r"), "folder", Path("clips"))
+    assert seen["model"].preset == "appendix"
+    assert (seen["config"].profile, seen["config"].steps, seen["config"].seed) == ("smoke", 7, 5)
+    assert seen["resume"] is True and seen["device"] == "cpu"
+
+
+def test_no_words_show_the_commands():
+    done = g3an()
+    listed = done.stdout + done.stderr
+    for command in ("figures", "run", "train", "prepare", "import-official", "bench"):
+        assert f"\n  {command} " in listed
+
+
+def test_a_measurement_is_printed_and_written(monkeypatch, tmp_path, capsys):
+    from g3an import bench
+
+    monkeypatch.setattr(bench, "fsa", lambda: {"threads": 2, "rows": [{"channels": 32, "seconds": 0.1}]})
+    assert call(monkeypatch, "bench", "fsa", "--json", str(tmp_path / "b.json")) == 0
+    assert json.loads((tmp_path / "b.json").read_text())["threads"] == 2
+    assert "channels" in capsys.readouterr().out
