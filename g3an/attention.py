@@ -52,79 +52,67 @@ class SelfAttention(nn.Module):
         if layout not in LAYOUTS:
             raise G3ANError(f"Unknown attention layout {layout!r}: choose one of {', '.join(LAYOUTS)}.")
         self.channels, self.reduction, self.layout = channels, reduction, layout
-        wrap = normalise if spectral_norm else (lambda convolution: convolution)
-        self.f = wrap(nn.Conv3d(channels, channels // reduction, kernel_size=1))
-        self.g = wrap(nn.Conv3d(channels, channels // reduction, kernel_size=1))
-        self.h = wrap(nn.Conv3d(channels, channels, kernel_size=1))
+        self.f = nn.Conv3d(channels, channels // reduction, kernel_size=1)
+        self.g = nn.Conv3d(channels, channels // reduction, kernel_size=1)
+        self.h = nn.Conv3d(channels, channels, kernel_size=1)
+        if spectral_norm:
+            for convolution in (self.f, self.g, self.h):
+                normalise(convolution)  # replaces the weight by weight / its largest singular value, in place
         self.gamma = nn.Parameter(torch.zeros(1))
-
-    def arrange(self, tokens: Tensor) -> Tensor:
-        """Order tokens (B, T, N, C) as (B, sequences, length of a sequence, C), without a copy."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x (B, C, T, H, W) to y of the same shape (eqs. 1 and 2, or 3 and 4)."""
         return as_video(self.on_tokens(as_tokens(x)), x.shape)
 
     def on_tokens(self, tokens: Tensor) -> Tensor:
-        """The same on tokens (B, T, N, C), N = H·W, so that T-SA and S-SA can follow each other without copies."""
-        keys = self.arrange(pointwise(self.f, tokens))
-        queries = self.arrange(pointwise(self.g, tokens))
-        values = self.arrange(pointwise(self.h, tokens))
-        return tokens + self.gamma * self.put_back(self.attend(queries, keys, values))
+        """The same on tokens (B, T, N, C), N = H·W, so that T-SA and S-SA follow each other without copies."""
+        keys, queries, values = self.project(tokens)
+        attended = attend(queries, keys, values)
+        if self.layout == "released":
+            # Their `view(b, h, w, -1, t)` on the contiguous attended tensor, whatever the order of its dimensions.
+            batch, frames, positions, channels = tokens.shape
+            attended = attended.reshape(batch, positions, channels, frames).permute(0, 3, 1, 2)
+        else:
+            attended = self.put_back(attended, tokens.shape)
+        return torch.addcmul(tokens, self.gamma, attended)  # γ Σ_i a_ji h(x_i) + x_j
 
-    def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Σ_i a_ji h(x_i) for every sequence, by the fused kernel, so that no attention map is ever in memory.
+    def project(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """f(x), g(x) and h(x) of tokens (B, T, N, C), arranged in sequences, C', C' and C wide.
 
-        Parameters
-        ----------
-        queries, keys : (B, S, L, C'). values : (B, S, L, C).
-
-        Returns
-        -------
-        Tensor of the shape of ``values``.
+        A 1×1×1 convolution is one linear map for every token, and the three are one matrix product.
         """
-        # The fused kernel wants equal widths, else it silently falls back to one that stores the maps. Zeros appended to
-        # queries and keys change no product f·g. (Cutting the values into C/C' pieces costs more softmaxes: slower.)
-        missing = values.shape[-1] - queries.shape[-1]
-        queries, keys = F.pad(queries, (0, missing)), F.pad(keys, (0, missing))
-        return F.scaled_dot_product_attention(queries, keys, values, scale=1.0)
-
-    def put_back(self, attended: Tensor) -> Tensor:
-        """Bring the attended values (B, S, L, C) back to (B, T, N, C): the inverse of ``arrange``."""
-        if self.layout == "paper":
-            return self.arrange(attended)  # either nothing or a transposition: its own inverse
-        batch, sequences, length, channels = attended.shape
-        frames, positions = self.frames_and_positions(sequences, length)
-        # The released code: `view(b, h, w, -1, t)` on the contiguous attended tensor, whichever order that has.
-        return attended.contiguous().view(batch, positions, channels, frames).permute(0, 3, 1, 2)
-
-    def frames_and_positions(self, sequences: int, length: int) -> tuple[int, int]:
-        """(T, N) from the number and the length of the sequences."""
-        raise NotImplementedError
+        weights, biases = zip(*((c.weight, c.bias) for c in (self.f, self.g, self.h)), strict=True)
+        widths = [self.f.out_channels, self.g.out_channels, self.h.out_channels]
+        f, g, h = F.linear(tokens, torch.cat(weights).flatten(1), torch.cat(biases)).split(widths, dim=-1)
+        return self.arrange(f), self.arrange(g), self.arrange(h)
 
     def maps(self, x: Tensor) -> Tensor:
-        """The attention maps of eq. 1 or 3, for plots only: they need far more memory than ``forward``.
+        """The attention maps a_ji of eq. 1 or 3, for plots: they take the memory that ``forward`` saves.
 
         Returns
         -------
-        a_ji with j before i, values in [0, 1], each row (over i) summing to 1:
-        T-SA (B, H, W, T, T), S-SA (B, T, N, N).
+        Values in [0, 1], j before i, each row (over i) summing to 1: T-SA (B, H, W, T, T), S-SA (B, T, N, N).
         """
-        tokens = as_tokens(x)
-        keys = self.arrange(pointwise(self.f, tokens))
-        queries = self.arrange(pointwise(self.g, tokens))
+        keys, queries, _ = self.project(as_tokens(x))
         return (queries @ keys.transpose(-1, -2)).softmax(dim=-1)
+
+    def arrange(self, tokens: Tensor) -> Tensor:
+        """View tokens (B, T, N, C) as sequences (·, ·, length, C): what lies in a sequence attends to each other."""
+        raise NotImplementedError
+
+    def put_back(self, attended: Tensor, shape: torch.Size) -> Tensor:
+        """The inverse of ``arrange``: view sequences as tokens of ``shape`` (B, T, N, C)."""
+        raise NotImplementedError
 
 
 class TemporalSelfAttention(SelfAttention):
     """T-SA, eqs. 1 and 2, Figure 1b: at each position, the T instants attend to each other."""
 
     def arrange(self, tokens: Tensor) -> Tensor:
-        return tokens.transpose(1, 2)
+        return tokens.transpose(1, 2)  # (B, N, T, C)
 
-    def frames_and_positions(self, sequences: int, length: int) -> tuple[int, int]:
-        return length, sequences
+    def put_back(self, attended: Tensor, shape: torch.Size) -> Tensor:
+        return attended.transpose(1, 2)
 
     def maps(self, x: Tensor) -> Tensor:
         return super().maps(x).unflatten(1, x.shape[-2:])
@@ -134,10 +122,13 @@ class SpatialSelfAttention(SelfAttention):
     """S-SA, eqs. 3 and 4, Figure 1c: in each frame, the N = H·W positions attend to each other."""
 
     def arrange(self, tokens: Tensor) -> Tensor:
-        return tokens
+        return tokens.flatten(0, 1).unsqueeze(1)  # (B·T, 1, N, C)
 
-    def frames_and_positions(self, sequences: int, length: int) -> tuple[int, int]:
-        return sequences, length
+    def put_back(self, attended: Tensor, shape: torch.Size) -> Tensor:
+        return attended.view(shape)
+
+    def maps(self, x: Tensor) -> Tensor:
+        return super().maps(x).view(x.shape[0], x.shape[2], *[x.shape[3] * x.shape[4]] * 2)
 
 
 class FactorizedSelfAttention(nn.Module):
@@ -174,17 +165,53 @@ class FactorizedSelfAttention(nn.Module):
         """Map x (B, C, T, H, W) to y of the same shape."""
         tokens = as_tokens(x)
         for part in self.parts:
-            tokens = self.get_submodule(part.lower()).on_tokens(tokens)
+            tokens = self.part(part).on_tokens(tokens)
         return as_video(tokens, x.shape)
 
+    def part(self, name: str) -> SelfAttention:
+        """T-SA by 'T', S-SA by 'S'."""
+        attention = self.get_submodule(name.lower())
+        assert isinstance(attention, SelfAttention)
+        return attention
+
     def maps(self, x: Tensor) -> dict[str, Tensor]:
-        """The maps of each part on the input that the part sees in ``forward``: {'T': (B, H, W, T, T), 'S': (B, T, N, N)}."""
+        """The maps of each part, on what the part sees in ``forward``: {'T': (B, H, W, T, T), 'S': (B, T, N, N)}."""
         maps = {}
         for part in self.parts:
-            attention = self.get_submodule(part.lower())
+            attention = self.part(part)
             maps[part] = attention.maps(x)
             x = attention(x)
         return maps
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Σ_i a_ji h(x_i) for every sequence by the fused kernel, so that no attention map is ever in memory.
+
+    Parameters
+    ----------
+    queries, keys : (·, ·, L, C'). values : (·, ·, L, C) with C >= C'.
+
+    Returns
+    -------
+    Tensor of the shape of ``values``.
+    """
+    # The fused kernel wants one width, else it silently falls back to a form that stores the maps. Zeros appended to
+    # queries and keys change no product f·g. (Cutting the values into pieces C' wide was slower: a softmax for each.)
+    padding = (0, values.shape[-1] - queries.shape[-1])
+    wide_queries, wide_keys = F.pad(queries, padding), F.pad(keys, padding)
+    # The backward pass needs the padded tensors, but storing the narrow ones and padding again is cheaper.
+    narrow = {wide_queries.data_ptr(): queries.detach(), wide_keys.data_ptr(): keys.detach()}
+
+    def store(saved: Tensor) -> tuple[Tensor, bool]:
+        short = narrow.get(saved.data_ptr())
+        return (saved, False) if short is None else (short, True)
+
+    def restore(stored: tuple[Tensor, bool]) -> Tensor:
+        tensor, was_padded = stored
+        return F.pad(tensor, padding) if was_padded else tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(store, restore):
+        return F.scaled_dot_product_attention(wide_queries, wide_keys, values, scale=1.0)
 
 
 def as_tokens(x: Tensor) -> Tensor:
@@ -195,8 +222,3 @@ def as_tokens(x: Tensor) -> Tensor:
 def as_video(tokens: Tensor, shape: torch.Size) -> Tensor:
     """(B, T, N, C) -> contiguous (B, C, T, H, W) of the given shape."""
     return tokens.permute(0, 3, 1, 2).reshape(shape)
-
-
-def pointwise(convolution: nn.Module, tokens: Tensor) -> Tensor:
-    """A 1×1×1 convolution on (B, T, N, C): the same linear map at every token."""
-    return F.linear(tokens, convolution.weight.flatten(1), convolution.bias)
