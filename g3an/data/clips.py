@@ -1,0 +1,228 @@
+"""``ClipDataset``: random training clips and fixed evaluation clips from any of the readers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from g3an.data.layouts import Refused, Split, chosen_subjects, ordered_classes, scan
+from g3an.data.shapes import MOTIONS, drawings
+from g3an.data.video import READERS, Reader, Strip, fit
+from g3an.errors import G3ANError
+
+KEPT_BYTES = 256 * 2**20
+"""Strips and drawings are decoded once and kept when all of them together take no more than this."""
+
+
+class Clip(TypedDict):
+    """``video`` float32 ``(3, T, size, size)`` in [-1, 1]; number of the category; number of the source."""
+
+    video: Tensor
+    category: int
+    index: int
+
+
+class ClipDataset:
+    """Videos of several people in several categories, cut into clips.
+
+    It holds paths and, for small sets, decoded frames, but never an open reader: it can be pickled, and used in
+    forked loader processes.
+
+    Attributes
+    ----------
+    name
+        Of the data set.
+    classes
+        Names of the categories, sorted (``shapes``: in the order of its definition).
+    categories, subjects
+        Of each source video: the number of its class and who is in it.
+    sources
+        Name of each source video.
+    refused
+        What lies among the videos without being one.
+    """
+
+    def __init__(
+        self, name: str, readers: Sequence[Reader], sources: Sequence[str], classes: Sequence[str],
+        categories: Sequence[int], subjects: Sequence[str], *, split: Split = "all", length: int = 16,
+        steps: Sequence[int] = (1,), size: int = 64, mirror: bool = False, seed: int = 0,
+        refused: Sequence[Refused] = (),
+    ) -> None:  # fmt: skip
+        if length < 1 or size < 1 or not steps or min(steps) < 1:
+            raise G3ANError(
+                f"A clip needs length, size and steps of 1 or more, not {length}, {size} and {tuple(steps)}."
+            )
+        chosen = chosen_subjects(subjects, split)
+        kept = [i for i, subject in enumerate(subjects) if subject in chosen]
+        if not kept:
+            raise G3ANError(f"The data set {name!r} holds no videos.")
+        self.name = name
+        self.classes = tuple(classes)
+        self.readers = [readers[i] for i in kept]
+        self.sources = [sources[i] for i in kept]
+        self.categories = [categories[i] for i in kept]
+        self.subjects = [subjects[i] for i in kept]
+        self.split, self.length, self.steps, self.size = split, length, tuple(sorted(set(steps))), size
+        self.mirror, self.seed = mirror, seed
+        self.refused = list(refused)
+        self._kept: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self.readers)
+
+    def __repr__(self) -> str:
+        return f"ClipDataset({self.name!r}, {len(self)} videos, classes={self.classes})"
+
+    def keep(self) -> ClipDataset:
+        """Decode all videos now and keep the frames, should they fit in ``KEPT_BYTES``; gives itself back."""
+        if sum(reader.count() for reader in self.readers) * self.size**2 * 3 <= KEPT_BYTES:
+            self._kept = {i: self.frames(i) for i in range(len(self))}
+        return self
+
+    def count(self, i: int) -> int:
+        """Number of frames of source ``i``."""
+        return len(self._kept[i]) if i in self._kept else self.readers[i].count()
+
+    def frames(self, i: int) -> np.ndarray:
+        """All frames of source ``i``: uint8 ``(T, size, size, 3)``."""
+        if i in self._kept:
+            return self._kept[i]
+        return fit(self.readers[i].read(range(self.readers[i].count())), self.size)
+
+    def clip(self, i: int, start: int | None = None, step: int = 1, flip: bool = False) -> Clip:
+        """The clip of source ``i`` that begins at ``start`` (None: so that the clip is in the middle of the video).
+
+        Raises
+        ------
+        G3ANError
+            The video is too short for it.
+        """
+        count, span = self.count(i), (self.length - 1) * step + 1
+        start = (count - span) // 2 if start is None else start
+        if not 0 <= start <= count - span:
+            raise G3ANError(
+                f"{self.sources[i]} has {count} frames, too few for {self.length} frames at step {step}"
+                + (f" from frame {start} on." if start > 0 else "; `g3an prepare` leaves such videos out.")
+            )
+        numbers = range(start, start + span, step)
+        frames = self._kept[i][start : start + span : step] if i in self._kept else self._read(i, numbers)
+        if flip:
+            frames = frames[:, :, ::-1]
+        video = torch.from_numpy(np.ascontiguousarray(frames.transpose(3, 0, 1, 2), dtype=np.float32))
+        return {"video": video.div_(127.5).sub_(1), "category": self.categories[i], "index": i}
+
+    def _read(self, i: int, numbers: Sequence[int]) -> np.ndarray:
+        return fit(self.readers[i].read(numbers), self.size)
+
+    def windows(self, stride: int | None = None, step: int = 1) -> list[tuple[int, int]]:
+        """All evaluation clips as (source, start), ``stride`` frames apart (None: one clip after the other)."""
+        stride, span = stride or self.length, (self.length - 1) * step + 1
+        return [(i, start) for i in range(len(self)) for start in range(0, self.count(i) - span + 1, stride)]
+
+    def epoch(self, epoch: int, length: int) -> Epoch:
+        """``length`` random clips; clip k depends on (seed, epoch, k) only, not on who loads it or what was before."""
+        return Epoch(self, epoch, length)
+
+
+class Epoch(Dataset[Clip]):
+    """Random clips of one epoch: source, step, start and flip of clip k come from (seed, epoch, k)."""
+
+    def __init__(self, data: ClipDataset, epoch: int, length: int) -> None:
+        self.data, self.number, self.length = data, epoch, length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, k: int) -> Clip:
+        if not 0 <= k < self.length:
+            raise IndexError(k)
+        data = self.data
+        # All four are drawn at once, so that a video's length changes none of the others.
+        source, pace, place, side = np.random.default_rng([data.seed, self.number, k]).random(4)
+        i = int(source * len(data))
+        count = data.count(i)
+        steps = [step for step in data.steps if (data.length - 1) * step < count]
+        if not steps:
+            return data.clip(i, step=data.steps[0])  # raises, naming the video and its length
+        step = steps[int(pace * len(steps))]
+        start = int(place * (count - (data.length - 1) * step))
+        return data.clip(i, start, step, flip=data.mirror and side < 0.5)
+
+
+def open_dataset(
+    name: str, root: str | Path | None = None, *, split: Split = "all", length: int = 16, steps: Sequence[int] = (1,),
+    size: int = 64, mirror: bool = False, seed: int = 0,
+) -> ClipDataset:  # fmt: skip
+    """Open a data set by name.
+
+    Parameters
+    ----------
+    name
+        ``shapes`` (drawn in code), ``weizmann`` (strips ``<action>/<subject>.png``), ``folder`` (videos, frame folders
+        and strips, in folders by category), ``prepared`` (what ``g3an prepare`` wrote).
+    root
+        Where it lies; ``shapes`` needs none.
+    split
+        ``all``, ``train``, ``test``, ``("leave_out", subject)`` or ``("only", subject)``: see :func:`chosen_subjects`.
+    length, steps
+        Frames of a clip, and the distances between them to choose from.
+    size
+        Width and height; frames are resized and their centre is cut out.
+    mirror
+        Whether every second random clip, by chance, is mirrored.
+    seed
+        Of the random clips, and of what ``shapes`` draws.
+
+    Raises
+    ------
+    G3ANError
+        An unknown name, a missing folder, a folder without videos, an empty split; for ``prepared`` also a clip or
+        an index that changed since it was written.
+    """
+    if name not in ("shapes", "weizmann", "folder", "prepared"):
+        raise G3ANError(f"Unknown data set {name!r}; there are shapes, weizmann, folder and prepared.")
+
+    def build(
+        readers: Sequence[Reader], sources: Sequence[str], labels: Sequence[str], subjects: Sequence[str],
+        classes: Sequence[str] | None = None, refused: Sequence[Refused] = (),
+    ) -> ClipDataset:  # fmt: skip
+        classes = ordered_classes(name, labels) if classes is None else classes
+        numbers = [classes.index(label) for label in labels]
+        return ClipDataset(
+            name, readers, sources, classes, numbers, subjects, split=split, length=length, steps=steps, size=size,
+            mirror=mirror, seed=seed, refused=refused,
+        )  # fmt: skip
+
+    if name == "shapes":
+        made = drawings(seed, size)
+        subjects = [f"shape{drawing.appearance:02d}" for drawing in made]
+        sources = [f"shapes/{drawing.motion}/{who}" for drawing, who in zip(made, subjects, strict=True)]
+        return build(made, sources, [drawing.motion for drawing in made], subjects, MOTIONS).keep()
+    if root is None:
+        raise G3ANError(f"The data set {name!r} needs the folder where it lies (root).")
+    if name == "prepared":
+        from g3an.data.prepare import read_index
+
+        index = read_index(root)
+        return build(
+            [clip.reader for clip in index.clips], [clip.source for clip in index.clips],
+            [clip.category for clip in index.clips], [clip.subject for clip in index.clips],
+            index.classes, index.refused,
+        )  # fmt: skip
+    found, refused = scan(root)
+    if name == "weizmann":
+        found = [video for video in found if video.kind == "strip"]
+    if not found:
+        wanted = "strips <action>/<subject>.png" if name == "weizmann" else "videos, frame folders or strips"
+        raise G3ANError(f"{root} holds no {wanted}.")
+    data = build(
+        [READERS[video.kind](video.path) for video in found], [str(video.path) for video in found],
+        [video.category for video in found], [video.subject for video in found], refused=refused,
+    )  # fmt: skip
+    return data.keep() if all(isinstance(reader, Strip) for reader in data.readers) else data
