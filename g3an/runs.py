@@ -23,6 +23,8 @@ from g3an.parameters import check_parameters, did_you_mean, notebook_parameters,
 
 Progress = Callable[[int, int], None]
 """Called with (cells done, cells in all)."""
+KERNEL_WORDS = ["--IPKernelApp.log_level=40"]
+"""Errors only: a kernel that talks to this machine alone warns of unencrypted connections each time it starts."""
 
 
 # --- Where things are ------------------------------------------------------------------------------------------------
@@ -148,6 +150,7 @@ def run_notebook(
                 kernel_name="python3",
                 progress_bar=False,
                 on_cell_executed=done,
+                extra_arguments=KERNEL_WORDS,
             )
         status, message = "finished", ""
     except KeyboardInterrupt:
@@ -441,6 +444,7 @@ def refresh(notebooks: Sequence[str | Path] = (), *, say: Callable[[str], None] 
             resources={"metadata": {"path": str(path.parent)}},
             coalesce_streams=True,
             record_timing=False,
+            extra_arguments=KERNEL_WORDS,
             store_widget_state=False,
         )
         try:
@@ -464,6 +468,9 @@ def settle(notebook: Any) -> None:
         cell["id"] = f"cell-{number:02d}"
         kept = {key: cell.metadata[key] for key in ("tags", "jupyter", "alt") if key in cell.metadata}
         cell.metadata = type(cell.metadata)(kept)
+        for output in cell.get("outputs", []):
+            if len(output.get("data", {})) > 1:  # the other form is the text that pages without widgets show
+                output.data.pop("application/vnd.jupyter.widget-view+json", None)
 
 
 if __name__ == "__main__":
