@@ -1,0 +1,253 @@
+"""What attention and a training step cost on this machine: the numbers behind `g3an bench`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+
+from g3an.attention import FactorizedSelfAttention, SelfAttention, as_tokens, as_video
+from g3an.config import ModelConfig
+from g3an.errors import G3ANError
+
+FRAMES, SIDE = 16, 32  # where F-SA stands in the appendix's network: after G3_3, 16×32×32
+
+
+def fsa(
+    repeats: int = 5, threads: int = 2, channels: tuple[int, ...] = (32, 128, 256), side: int = SIDE
+) -> dict[str, Any]:
+    """Forward and backward of F-SA at batch 1 and 16 × ``side`` × ``side``, against the plain softmax(QKᵀ)V form.
+
+    Both forms share the projections and their weights and take turns, so that other work on the machine slows both;
+    the ratio is the median over the turns.
+
+    Returns
+    -------
+    Plain types for JSON: what was measured, and under ``rows`` one dict for each number of channels, with the median
+    milliseconds and the peak MiB of tensors of both forms, and their ratios (plain over fused: above 1, fused wins).
+
+    Raises
+    ------
+    G3ANError
+        ``repeats`` or ``threads`` is below 1, or a number of channels is no multiple of 8.
+    """
+    rows = []
+    with _threads(threads, repeats):
+        for width in channels:
+            forms = _forms(width, side)
+            taken = _take_turns(forms, repeats)
+            memory = {name: peak_memory(step) for name, step in forms.items()}
+            rows.append(
+                {
+                    "channels": width,
+                    "plain_ms": _round(1e3 * median(taken["plain"])),
+                    "fused_ms": _round(1e3 * median(taken["fused"])),
+                    "times_as_fast": _round(_ratio(taken["plain"], taken["fused"])),
+                    "plain_mib": _round(memory["plain"] / 2**20),
+                    "fused_mib": _round(memory["fused"] / 2**20),
+                    "times_less_memory": _round(memory["plain"] / memory["fused"]),
+                }
+            )
+    about = f"F-SA, forward and backward, batch 1, {FRAMES}×{side}×{side}, float32"
+    return {"measured": about, **_machine(threads, repeats), "rows": rows}
+
+
+def fsa_memory(channels: int, side: int = SIDE) -> tuple[int, int]:
+    """Peak bytes of tensors in one forward and backward of F-SA at batch 1: (fused, plain)."""
+    forms = _forms(channels, side)
+    return peak_memory(forms["fused"]), peak_memory(forms["plain"])
+
+
+def train_step(
+    repeats: int = 3, threads: int = 2, batch: int = 2, preset: str = "appendix", classes: int = 4
+) -> dict[str, Any]:
+    """One training step (one D and one G step, as in ``g3an.training``) with and without F-SA, on the CPU.
+
+    The clips are noise: only the time is looked at. Discriminators have the released code's full width.
+
+    Returns
+    -------
+    Plain types for JSON; ``rows`` holds, with and without F-SA, the median seconds of a step by the clock and on all
+    cores together, and the clock's seconds for a clip; ``times_as_long`` is with over without.
+
+    Raises
+    ------
+    G3ANError
+        ``repeats`` or ``threads`` is below 1, ``batch`` below 2 (batch norm needs two), or the preset is unknown.
+    """
+    if batch < 2:
+        raise G3ANError(f"A training step on a batch of {batch} is not possible: batch norm needs at least 2 clips.")
+    names = tuple(f"class {number}" for number in range(classes))
+    config = ModelConfig.from_preset(preset, classes=names)
+    configs = {
+        "with F-SA": replace(config, attention_after=config.attention_after or (3,)),
+        "without F-SA": replace(config, attention_after=()),
+    }
+    with _threads(threads, repeats):
+        steps = {name: _training_step(config, batch) for name, config in configs.items()}
+        cpu: dict[str, list[float]] = {name: [] for name in steps}
+        taken = _take_turns(steps, repeats, cpu)
+    rows = [
+        {
+            "network": name,
+            "step_s": _round(median(taken[name])),
+            "cpu_s": _round(median(cpu[name])),
+            "clip_s": _round(median(taken[name]) / batch),
+        }
+        for name in steps
+    ]
+    return {
+        "measured": f"One training step, preset {preset}, {classes} classes, batch {batch}, float32, on the CPU",
+        **_machine(threads, repeats),
+        "times_as_long": _round(_ratio(taken["with F-SA"], taken["without F-SA"])),
+        "rows": rows,
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """What ``fsa`` or ``train_step`` returned, as text: a line for each fact and a table of the rows."""
+    lines = [f"{key}: {value}" for key, value in result.items() if key != "rows"]
+    columns = list(result["rows"][0])
+    cells = [columns] + [[str(row[column]) for column in columns] for row in result["rows"]]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        lines.append("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+    return "\n".join(lines)
+
+
+def plain_fsa(module: FactorizedSelfAttention, x: Tensor) -> Tensor:
+    """What ``module(x)`` computes, by softmax(QKᵀ)V with every map in memory: the form that F-SA is compared with."""
+    tokens = as_tokens(x)
+    for name in module.parts:
+        part = module.part(name)
+        keys, queries, values = part.project(tokens)
+        attended = (queries @ keys.transpose(-1, -2)).softmax(dim=-1) @ values
+        tokens = torch.addcmul(tokens, part.gamma, part.put_back(attended, tokens.shape))
+    return as_video(tokens, x.shape)
+
+
+def peak_memory(step: Callable[[], object]) -> int:
+    """Most bytes of CPU tensors that ``step`` holds at one time, beyond those that existed before."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        kept = step()
+    del kept
+    held = peak = 0
+    for event in profiler.profiler.kineto_results.events():  # the allocations and releases, in order
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            peak = max(peak, held)
+    return peak
+
+
+def _forms(channels: int, side: int) -> dict[str, Callable[[], Tensor]]:
+    """A step (forward and backward) of either form, on one module and one input."""
+    module = FactorizedSelfAttention(channels).train()
+    for part in module.modules():
+        if isinstance(part, SelfAttention):
+            nn.init.ones_(part.gamma)
+    random = torch.Generator().manual_seed(0)
+    shape = (1, channels, FRAMES, side, side)
+    x, gradient = torch.randn(shape, generator=random), torch.randn(shape, generator=random)
+
+    def stepping(forward: Callable[[Tensor], Tensor]) -> Callable[[], Tensor]:
+        def step() -> Tensor:
+            module.zero_grad()
+            inputs = x.detach().requires_grad_()
+            output = forward(inputs)
+            output.backward(gradient)
+            return output
+
+        step()  # the first pass pays for what later ones reuse
+        return step
+
+    return {"plain": stepping(lambda inputs: plain_fsa(module, inputs)), "fused": stepping(module)}
+
+
+def _training_step(config: ModelConfig, batch: int) -> Callable[[], None]:
+    """A function that trains a new network for one step on noise, as the loop of ``g3an.training`` does."""
+    from g3an.discriminators import ImageDiscriminator, VideoDiscriminator
+    from g3an.generator import Generator
+    from g3an.training import discriminator_loss, draw_codes, generator_loss
+
+    generator = Generator(config)
+    judge_video, judge_image = VideoDiscriminator(len(config.classes)), ImageDiscriminator()
+    judges = [*judge_video.parameters(), *judge_image.parameters()]
+    optimiser_g = torch.optim.Adam(generator.parameters(), 2e-4, (0.5, 0.999))
+    optimiser_d = torch.optim.Adam(judges, 2e-4, (0.5, 0.999))
+    z_a, z_m, c = draw_codes(config, batch, seed=0, step=0)
+    real = torch.rand(batch, 3, FRAMES, 64, 64) * 2 - 1
+
+    def step() -> None:
+        fake = generator(z_a, z_m, c)
+        both = torch.cat([real, fake.detach()])
+        seen_v = judge_video(both, None if c is None else torch.cat([c, c]))
+        loss_d = discriminator_loss(*seen_v.chunk(2)) + discriminator_loss(*judge_image(both[:, :, 0]).chunk(2))
+        optimiser_d.zero_grad()
+        loss_d.backward()
+        optimiser_d.step()
+        for parameter in judges:
+            parameter.requires_grad_(False)
+        loss_g = generator_loss(judge_video(fake, c)) + generator_loss(judge_image(fake[:, :, 0]))
+        optimiser_g.zero_grad()
+        loss_g.backward()
+        optimiser_g.step()
+        for parameter in judges:
+            parameter.requires_grad_(True)
+
+    step()
+    return step
+
+
+def _take_turns(
+    steps: dict[str, Callable[[], Any]], repeats: int, cpu: dict[str, list[float]] | None = None
+) -> dict[str, list[float]]:
+    """Seconds of every step at every turn; ``cpu``, if given, receives those on all cores together."""
+    taken: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(repeats):
+        for name, step in steps.items():
+            clock, work = time.perf_counter(), time.process_time()
+            step()
+            taken[name].append(time.perf_counter() - clock)
+            if cpu is not None:
+                cpu[name].append(time.process_time() - work)
+    return taken
+
+
+def _ratio(over: list[float], under: list[float]) -> float:
+    """The median over the turns of one time divided by the other of the same turn."""
+    return median(a / b for a, b in zip(over, under, strict=True))
+
+
+@contextmanager
+def _threads(threads: int, repeats: int) -> Iterator[None]:
+    """Use ``threads`` threads inside the block."""
+    if threads < 1 or repeats < 1:
+        raise G3ANError(f"A measurement needs at least 1 thread and 1 repeat, not {threads} and {repeats}.")
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _machine(threads: int, repeats: int) -> dict[str, Any]:
+    return {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
+        "threads": threads,
+        "repeats": repeats,
+    }
+
+
+def _round(value: float) -> float:
+    """Three significant digits: what such a measurement is good for."""
+    return float(f"{value:.3g}")

@@ -1,0 +1,76 @@
+"""The measurements report what they say they measure; how fast a machine is, no test can say."""
+
+import json
+
+import pytest
+import torch
+
+from g3an import bench
+from g3an.attention import FactorizedSelfAttention
+from g3an.errors import G3ANError
+
+
+def test_fsa_puts_both_forms_side_by_side():
+    threads = torch.get_num_threads()
+    result = bench.fsa(repeats=2, threads=1, channels=(8, 16), side=16)
+    assert torch.get_num_threads() == threads
+    assert result == json.loads(json.dumps(result))
+    assert [row["channels"] for row in result["rows"]] == [8, 16]
+    for row in result["rows"]:
+        assert row["plain_ms"] > 0 and row["fused_ms"] > 0 and row["times_as_fast"] > 0
+        assert row["plain_mib"] > 16 * 256 * 256 * 4 / 2**20  # the plain form holds the maps of S-SA
+        assert row["times_less_memory"] == pytest.approx(row["plain_mib"] / row["fused_mib"], rel=0.01)
+    text = bench.table(result)
+    assert "times_as_fast" in text and "16×16×16" in text
+    assert len(text.splitlines()) == len(result) - 1 + 3
+
+
+def test_both_forms_compute_the_same():
+    module = FactorizedSelfAttention(16).eval()
+    for part in (module.t, module.s):
+        torch.nn.init.ones_(part.gamma)
+    x = torch.randn(2, 16, 4, 6, 5)
+    with torch.no_grad():
+        assert (module(x) - x).abs().max() > 0.1
+        assert torch.allclose(module(x), bench.plain_fsa(module, x), rtol=0, atol=1e-5)
+
+
+def test_peak_memory_counts_what_is_held_at_one_time():
+    def step():
+        first = torch.ones(1 << 18)  # 1 MiB
+        del first
+        second = torch.ones(1 << 18)
+        return second, torch.ones(1 << 17)
+
+    assert bench.peak_memory(step) == pytest.approx(1.5 * 2**20, rel=0.01)
+
+
+def test_train_step_compares_with_and_without_attention():
+    result = bench.train_step(repeats=1, threads=1, batch=2, preset="small", classes=2)
+    assert result == json.loads(json.dumps(result))
+    assert [row["network"] for row in result["rows"]] == ["with F-SA", "without F-SA"]
+    assert all(row["step_s"] > 0 and row["cpu_s"] > 0 for row in result["rows"])
+    assert "preset small" in bench.table(result)
+
+
+def test_the_measured_networks_differ_by_attention_only(monkeypatch):
+    seen = {}
+    monkeypatch.setattr(bench, "_training_step", lambda config, batch: seen.setdefault(config, lambda: None))
+    bench.train_step(repeats=1, threads=1, preset="official")
+    with_attention, without = seen
+    assert with_attention.attention_after == (3,) and without.attention_after == ()
+    assert with_attention.widths == without.widths
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: bench.fsa(repeats=0),
+        lambda: bench.fsa(threads=0),
+        lambda: bench.train_step(batch=1),
+        lambda: bench.train_step(preset="huge"),
+    ],
+)
+def test_impossible_measurements_are_refused(call):
+    with pytest.raises(G3ANError):
+        call()
