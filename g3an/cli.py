@@ -161,24 +161,7 @@ def bench(
     measured = benches.fsa() if name is Benchmark.fsa else benches.train_step()
     if json:
         write_json(json, measured)
-    _print_numbers(measured)
-
-
-def _print_numbers(content: Any, depth: int = 0) -> None:
-    """A measurement as a table where it holds rows, else as lines."""
-    from rich.table import Table
-
-    for key, value in content.items():
-        if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
-            table = Table(*map(str, value[0]), title=str(key), title_justify="left")
-            for row in value:
-                table.add_row(*(str(row.get(column, "")) for column in value[0]))
-            screen.print(table)
-        elif isinstance(value, dict):
-            _print(f"{'  ' * depth}{key}")
-            _print_numbers(value, depth + 1)
-        else:
-            _print(f"{'  ' * depth}{key}: {value}")
+    _print(benches.table(measured))
 
 
 @contextmanager

@@ -37,7 +37,8 @@ a:focus-visible, button:focus-visible, summary:focus-visible, pre:focus-visible 
 h1 { font-size: 1.6rem; line-height: 1.25; }
 h2 { font-size: 1.25rem; margin-top: 2.5rem; }
 nav ul { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .25rem 1rem; }
-.gallery { display: grid; gap: 2.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
+.gallery { display: grid; gap: 2.5rem; align-items: start;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
 figure { margin: 0; min-width: 0; }
 .pic { display: block; width: 100%; padding: 0; border: 1px solid var(--line); background: #fff; }
 button.pic { cursor: pointer; }
@@ -166,7 +167,7 @@ def _index(
     """The gallery."""
     links = "".join(f'<li><a href="notebooks/{stem}.html">{html.escape(_name(stem))}</a></li>' for stem in notebooks)
     cards = "".join(
-        _card(key, figure, manifest.get(key), records.get(figure.notebook), files) for key, figure in catalogue.items()
+        _card(key, figure, manifest.get(key), records, files) for key, figure in catalogue.items()
     )
     body = (
         f"<h1>{TITLE}</h1>"
@@ -178,8 +179,13 @@ def _index(
     return _page(TITLE, "", body, _SCRIPT)
 
 
-def _card(key: str, figure: Any, entry: Any, record: Mapping[str, Any] | None, files: Path) -> str:
-    """One figure of the gallery: picture, caption, files and where it comes from."""
+def _card(
+    key: str, figure: Any, entry: Any, records: Mapping[str, Mapping[str, Any] | None], files: Path
+) -> str:
+    """One figure of the gallery: picture, caption, files and where it comes from.
+
+    ``records`` has a key for each notebook that has a page, and the record of its last run where there was one.
+    """
     png, gif = files / f"{figure.name}.png", files / f"{figure.name}.gif"
     number, title, alt = (html.escape(text) for text in (figure.number, figure.title, figure.alt))
     if png.is_file():
@@ -196,16 +202,18 @@ def _card(key: str, figure: Any, entry: Any, record: Mapping[str, Any] | None, f
     else:
         picture = '<p class="note">Not drawn yet: run <code>make figures</code>.</p>'
     shown = [path for suffix in (".png", ".gif", ".pdf") if (path := files / f"{figure.name}{suffix}").is_file()]
-    downloads = " · ".join(f'<a href="figures/{path.name}">{path.suffix[1:].upper()}</a>' for path in shown)
+    links = []
+    if figure.notebook in records:
+        links.append(f'<a href="notebooks/{figure.notebook}.html">Notebook {figure.notebook}</a>')
+    links += [f'<a href="figures/{path.name}">{path.suffix[1:].upper()}</a>' for path in shown]
     facts: dict[str, Any] = dict(entry) if isinstance(entry, Mapping) else {}
-    if record:
+    if record := records.get(figure.notebook):
         facts |= {"drawn": record.get("started"), "commit": record.get("commit")}
     provenance = f"<details><summary>Where it comes from</summary>{_facts(facts)}</details>" if facts else ""
     caption = _caption(figure, facts.get("parameters") or figure.defaults)
     return (
         f'<figure id="{html.escape(key)}">{picture}<figcaption><strong>{number}: {title}.</strong> {caption}<br>'
-        f'<a href="notebooks/{figure.notebook}.html">Notebook {html.escape(figure.notebook)}</a>'
-        f"{' · ' + downloads if downloads else ''}</figcaption>{provenance}</figure>"
+        f"{' · '.join(links)}</figcaption>{provenance}</figure>"
     )
 
 
