@@ -57,15 +57,16 @@ validate: $(STAMP)
 
 setup: $(STAMP)
 
-# The stamp holds the checkout's path: an environment that was copied or moved is installed again.
+# The stamp holds the checkout's path: an environment that was moved, copied or left half-made is made anew.
 ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 .PHONY: $(STAMP)
+CLEAR := --clear
 endif
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 	    { echo 'This project needs Python 3.11, 3.12 or 3.13: make PYTHON=/path/to/python ...' >&2; exit 1; }
 	@echo 'Installing into .venv (the first time takes minutes) ...'
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv $(CLEAR) .venv
 	@"$(PY)" -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --constraint constraints.txt $(PIP_ARGS)
 	@mkdir -p .venv/var
 	@printf '%s\n' '$(subst ','\'',$(CURDIR))' > "$@"
