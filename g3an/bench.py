@@ -67,6 +67,23 @@ def fsa_memory(channels: int, side: int = SIDE) -> tuple[int, int]:
     return peak_memory(forms["fused"]), peak_memory(forms["plain"])
 
 
+def map_entries(time: int, height: int, width: int) -> dict[str, int]:
+    """Numbers in the attention maps of one clip: of T-SA, of S-SA, of F-SA, and of attention from all to all."""
+    positions = height * width
+    temporal, spatial = positions * time**2, time * positions**2
+    return {"T-SA": temporal, "S-SA": spatial, "F-SA": temporal + spatial, "full": (time * positions) ** 2}
+
+
+def against_full_attention(channels: int = 64, side: int = 16) -> dict[str, float]:
+    """Peak MiB of tensors, forward and backward at batch 1, of F-SA and of attention over all T·H·W places at once.
+
+    Full attention is S-SA on one frame that holds all places; both are measured with the maps in memory ("plain") and
+    with the fused kernel.
+    """
+    both = {"F-SA": _forms(channels, side), "full": _forms(channels, side, full=True)}
+    return {f"{name}, {form}": _round(peak_memory(both[name][form]) / 2**20) for name in both for form in both[name]}
+
+
 def train_step(
     repeats: int = 3, threads: int = 2, batch: int = 2, preset: str = "appendix", classes: int = 4
 ) -> dict[str, Any]:
@@ -148,14 +165,14 @@ def peak_memory(step: Callable[[], object]) -> int:
     return peak
 
 
-def _forms(channels: int, side: int) -> dict[str, Callable[[], Tensor]]:
-    """A step (forward and backward) of either form, on one module and one input."""
-    module = FactorizedSelfAttention(channels).train()
+def _forms(channels: int, side: int, full: bool = False) -> dict[str, Callable[[], Tensor]]:
+    """A step (forward and backward) of either form, on one module and one input; ``full``: of attention to all."""
+    module = FactorizedSelfAttention(channels, parts=("S",) if full else ("T", "S")).train()
     for part in module.modules():
         if isinstance(part, SelfAttention):
             nn.init.ones_(part.gamma)
     random = torch.Generator().manual_seed(0)
-    shape = (1, channels, FRAMES, side, side)
+    shape = (1, channels, 1, FRAMES * side, side) if full else (1, channels, FRAMES, side, side)
     x, gradient = torch.randn(shape, generator=random), torch.randn(shape, generator=random)
 
     def stepping(forward: Callable[[Tensor], Tensor]) -> Callable[[], Tensor]:

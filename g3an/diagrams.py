@@ -1,15 +1,18 @@
-"""Figures 1 and 2 as vector diagrams. Figure 2 is drawn from a network: every number in it is read, none is typed.
+"""Figures 1 and 2 as vector diagrams, and measured attention maps.
+
+Figure 2 is drawn from a network: every number in it is read, none is typed.
 
 Positions are inches on the page, y upwards, so that boxes and letters keep their proportion.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
+import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 from torch import Tensor, nn
 
+from g3an.errors import G3ANError
 from g3an.generator import G3Module, Generator
 
 _DPI = 200
@@ -167,7 +171,7 @@ def _draw_attention(pen: _Pen, y: float, temporal: bool) -> None:
     pen.line((4.4, lower), (second - 0.13, lower))
     pen.symbol((second, lower), "×")
     pen.line((second + 0.13, lower), (total, lower), (total, y - 0.13))
-    pen.symbol((total, (lower + y) / 2), f"$γ_{mark}$", 0.19, size=9)
+    pen.symbol((total, lower + 0.25), f"$γ_{mark}$", 0.18, size=9)
     pen.line((0.72, y + 0.3), (0.72, upper + 0.55), (total, upper + 0.55), (total, y + 0.13))
     pen.symbol((total, y), "+")
     pen.line((total + 0.13, y), (8.62, y))
@@ -339,3 +343,58 @@ def _spelled(layer: nn.Module) -> str:
     else:
         name, kernel, stride = "3d", "×".join(map(str, convolution.kernel_size)), f"{strides[0]}"
     return f"ConvT {name}\nk {kernel}" + (f", s {stride}" if max(strides) > 1 else "")
+
+
+# --- Measured attention -------------------------------------------------------------------------------------------
+
+
+def attention_maps(
+    maps: Mapping[str, Tensor], video: np.ndarray, instant: int, places: Sequence[tuple[int, int]]
+) -> Figure:
+    """T-SA and S-SA maps of one clip, as ``FactorizedSelfAttention.maps`` gives them.
+
+    Above, T-SA: the mean over all positions, then one map for each place (rows j, columns i). Below, S-SA in one frame:
+    the frame with the places marked, then for each place j where it attends to (all i, as an image). Values are
+    multiples of even attention, 1 / T or 1 / N: 1 means "no preference".
+
+    Parameters
+    ----------
+    maps : 'T' (1, H, W, T, T) and 'S' (1, T, N, N).
+    video : (T, height, width, 3) uint8, the clip.
+    instant : the frame that S-SA is shown for.
+    places : (row, column) on the H × W grid that attention works on.
+
+    Raises
+    ------
+    G3ANError
+        A part is missing, or the instant or a place lies outside the clip.
+    """
+    if set(maps) != {"T", "S"}:
+        raise G3ANError(f"The maps of T-SA and of S-SA are both needed, not {', '.join(maps) or 'none'}.")
+    _, height, width, time, _ = maps["T"].shape
+    if not 0 <= instant < time or not all(0 <= r < height and 0 <= c < width for r, c in places):
+        raise G3ANError(f"This attention has {time} instants and {height}×{width} places, counted from 0.")
+    temporal = maps["T"][0].numpy() * time
+    spatial = maps["S"][0, instant].numpy().reshape(height, width, height, width) * height * width
+    columns = 1 + len(places)
+    with matplotlib.rc_context({**_STYLE, "font.size": 8}):
+        page = Figure(figsize=(2.3 * columns, 4.9), dpi=_DPI / 2, facecolor="white", layout="constrained")
+        FigureCanvasAgg(page)
+        above, below = page.subplots(2, columns)
+        grids = [temporal.mean((0, 1)), *(temporal[place] for place in places)]
+        titles = ["T-SA, mean of all positions", *(f"T-SA at row {row}, column {column}" for row, column in places)]
+        for axes, grid, title in zip(above, grids, titles, strict=True):
+            page.colorbar(axes.imshow(grid, cmap="magma", vmin=0), ax=axes, shrink=0.7)
+            axes.set(title=title, xlabel="attended to, $i$", ylabel="written, $j$")
+        below[0].imshow(video[instant], extent=(-0.5, width - 0.5, height - 0.5, -0.5))
+        below[0].set(title=f"frame {instant}")
+        for number, (axes, place) in enumerate(zip(below[1:], places, strict=True), 1):
+            page.colorbar(axes.imshow(spatial[place], cmap="magma", vmin=0), ax=axes, shrink=0.7)
+            axes.set(title=f"S-SA at row {place[0]}, column {place[1]}")
+            axes.plot(place[1], place[0], "+", color="#22d3ee", markersize=10, markeredgewidth=2)
+            below[0].plot(place[1], place[0], "+", color="#22d3ee", markersize=10, markeredgewidth=2)
+            below[0].text(place[1] + 1, place[0] - 1, str(number), color="#22d3ee", fontweight="bold")
+        for axes in below:
+            axes.set_xticks([])
+            axes.set_yticks([])
+        return page

@@ -45,6 +45,21 @@ def test_peak_memory_counts_what_is_held_at_one_time():
     assert bench.peak_memory(step) == pytest.approx(1.5 * 2**20, rel=0.01)
 
 
+def test_map_entries_count_the_maps():
+    maps = FactorizedSelfAttention(8).maps(torch.randn(1, 8, 4, 2, 3))
+    entries = bench.map_entries(4, 2, 3)
+    assert entries["T-SA"] == maps["T"].numel() and entries["S-SA"] == maps["S"].numel()
+    assert entries["F-SA"] == maps["T"].numel() + maps["S"].numel()
+    assert entries["full"] == (4 * 2 * 3) ** 2
+
+
+def test_full_attention_takes_more_memory_than_factorized():
+    memory = bench.against_full_attention(channels=8, side=8)
+    assert memory["full, plain"] * 2**20 > 1024**2 * 4  # one map of all to all
+    assert memory["full, plain"] > 4 * memory["F-SA, plain"]
+    assert memory["full, fused"] < memory["full, plain"]
+
+
 def test_train_step_compares_with_and_without_attention():
     result = bench.train_step(repeats=1, threads=1, batch=2, preset="small", classes=2)
     assert result == json.loads(json.dumps(result))
