@@ -126,15 +126,17 @@ def prepare(
     length: Annotated[int, typer.Option(help="Frames that a clip needs.")] = 16,
     workers: Annotated[int | None, typer.Option(help="Processes; by default one a core.")] = None,
 ) -> None:
-    """Check videos once and store them for fast reading. Exit code 1: some files were refused, the rest is usable."""
+    """Check videos once and store them for fast reading. Exit code 3: some were refused, the rest can be used."""
     from g3an.data.prepare import prepare as prepare_videos
 
     report = prepare_videos(source, dest, length=length, workers=workers, progress=True)
     for refused in report.refused:
         _print(f"refused: {refused}")
-    _print(f"{report.accepted} prepared, {len(report.refused)} refused; the index is in {dest}.")
-    if report.refused:
-        raise typer.Exit(1)
+    for changed in report.changed:
+        _print(f"changed since the last run: {changed}")
+    counts = f"{report.accepted} prepared ({report.unchanged} unchanged), {len(report.refused)} refused"
+    _print(f"{counts}; the index is in {dest}.")
+    raise typer.Exit(report.exit_code)
 
 
 @app.command("import-official")

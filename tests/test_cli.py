@@ -95,6 +95,21 @@ def test_training_options_reach_the_trainer(monkeypatch, tmp_path):
     assert seen["resume"] is True and seen["device"] == "cpu"
 
 
+def test_prepare_lists_what_it_refused_and_ends_in_code_3(monkeypatch, tmp_path, capsys):
+    from PIL import Image
+
+    (tmp_path / "videos" / "walk").mkdir(parents=True)
+    Image.new("RGB", (64 * 16, 64)).save(tmp_path / "videos" / "walk" / "subject1.png")
+    (tmp_path / "videos" / "walk" / "subject2.png").write_bytes(b"no picture")
+    words = ("prepare", str(tmp_path / "videos"), str(tmp_path / "clips"), "--workers", "1")
+    assert call(monkeypatch, *words) == 3
+    shown = capsys.readouterr().out
+    assert "subject2.png" in shown and "1 prepared (0 unchanged), 1 refused" in shown
+    (tmp_path / "videos" / "walk" / "subject2.png").unlink()
+    assert call(monkeypatch, *words) == 0
+    assert "1 prepared (1 unchanged), 0 refused" in capsys.readouterr().out
+
+
 def test_no_words_show_the_commands():
     done = g3an()
     listed = done.stdout + done.stderr
