@@ -159,8 +159,8 @@ def run_notebook(
     except papermill.PapermillExecutionError as error:
         message = f"{error.ename}: {error.evalue}"
         raise G3ANError(
-            f"{notebook.name} failed in its code cell {done.cells} with {message.strip()} "
-            f"The executed copy is {_shown(executed)}."
+            f"{notebook.name} failed in its code cell {done.cells} with {message.strip().rstrip('.')}; "
+            f"the executed copy is {_shown(executed)}."
         ) from error
     except Exception as error:
         message = f"{type(error).__name__}: {error}"
