@@ -154,6 +154,7 @@ def plain_fsa(module: FactorizedSelfAttention, x: Tensor) -> Tensor:
 
 def peak_memory(step: Callable[[], object]) -> int:
     """Most bytes of CPU tensors that ``step`` holds at one time, beyond those that existed before."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else the profiler writes a line for each start and stop
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         kept = step()
     del kept
@@ -177,10 +178,10 @@ def _forms(channels: int, side: int, full: bool = False) -> dict[str, Callable[[
 
     def stepping(forward: Callable[[Tensor], Tensor]) -> Callable[[], Tensor]:
         def step() -> Tensor:
-            module.zero_grad()
             inputs = x.detach().requires_grad_()
             output = forward(inputs)
             output.backward(gradient)
+            module.zero_grad()
             return output
 
         step()  # the first pass pays for what later ones reuse

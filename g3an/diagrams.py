@@ -378,19 +378,20 @@ def attention_maps(
     spatial = maps["S"][0, instant].numpy().reshape(height, width, height, width) * height * width
     columns = 1 + len(places)
     with matplotlib.rc_context({**_STYLE, "font.size": 8}):
-        page = Figure(figsize=(2.3 * columns, 4.9), dpi=_DPI / 2, facecolor="white", layout="constrained")
+        page = Figure(figsize=(2.5 * columns, 4.9), dpi=_DPI / 2, facecolor="white", layout="constrained")
         FigureCanvasAgg(page)
-        above, below = page.subplots(2, columns)
+        page.suptitle("Attention as a multiple of even attention", fontsize=9)
+        above, below = page.subplots(2, columns, squeeze=False)
         grids = [temporal.mean((0, 1)), *(temporal[place] for place in places)]
-        titles = ["T-SA, mean of all positions", *(f"T-SA at row {row}, column {column}" for row, column in places)]
+        titles = ["T-SA, all positions", *(f"T-SA at position {k}" for k in range(1, columns))]
         for axes, grid, title in zip(above, grids, titles, strict=True):
-            page.colorbar(axes.imshow(grid, cmap="magma", vmin=0), ax=axes, shrink=0.7)
+            page.colorbar(axes.imshow(grid, cmap="magma", vmin=0), ax=axes, fraction=0.046, pad=0.04)
             axes.set(title=title, xlabel="attended to, $i$", ylabel="written, $j$")
         below[0].imshow(video[instant], extent=(-0.5, width - 0.5, height - 0.5, -0.5))
-        below[0].set(title=f"frame {instant}")
+        below[0].set(title=f"frame {instant}, positions")
         for number, (axes, place) in enumerate(zip(below[1:], places, strict=True), 1):
-            page.colorbar(axes.imshow(spatial[place], cmap="magma", vmin=0), ax=axes, shrink=0.7)
-            axes.set(title=f"S-SA at row {place[0]}, column {place[1]}")
+            page.colorbar(axes.imshow(spatial[place], cmap="magma", vmin=0), ax=axes, fraction=0.046, pad=0.04)
+            axes.set(title=f"S-SA at position {number}")
             axes.plot(place[1], place[0], "+", color="#22d3ee", markersize=10, markeredgewidth=2)
             below[0].plot(place[1], place[0], "+", color="#22d3ee", markersize=10, markeredgewidth=2)
             below[0].text(place[1] + 1, place[0] - 1, str(number), color="#22d3ee", fontweight="bold")
