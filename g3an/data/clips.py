@@ -72,6 +72,7 @@ class ClipDataset:
         self.mirror, self.seed = mirror, seed
         self.refused = list(refused)
         self._kept: dict[int, np.ndarray] = {}
+        self._counts: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self.readers)
@@ -81,19 +82,21 @@ class ClipDataset:
 
     def keep(self) -> ClipDataset:
         """Decode all videos now and keep the frames, should they fit in ``KEPT_BYTES``; gives itself back."""
-        if sum(reader.count() for reader in self.readers) * self.size**2 * 3 <= KEPT_BYTES:
+        if sum(self.count(i) for i in range(len(self))) * self.size**2 * 3 <= KEPT_BYTES:
             self._kept = {i: self.frames(i) for i in range(len(self))}
         return self
 
     def count(self, i: int) -> int:
         """Number of frames of source ``i``."""
-        return len(self._kept[i]) if i in self._kept else self.readers[i].count()
+        if i not in self._counts:
+            self._counts[i] = self.readers[i].count()
+        return self._counts[i]
 
     def frames(self, i: int) -> np.ndarray:
         """All frames of source ``i``: uint8 ``(T, size, size, 3)``."""
         if i in self._kept:
             return self._kept[i]
-        return fit(self.readers[i].read(range(self.readers[i].count())), self.size)
+        return fit(self.readers[i].read(range(self.count(i))), self.size)
 
     def clip(self, i: int, start: int | None = None, step: int = 1, flip: bool = False) -> Clip:
         """The clip of source ``i`` that begins at ``start`` (None: so that the clip is in the middle of the video).

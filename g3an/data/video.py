@@ -162,7 +162,7 @@ def fit(frames: np.ndarray, size: int) -> np.ndarray:
     for number, frame in enumerate(frames):
         square = Image.fromarray(np.ascontiguousarray(frame[top : top + side, left : left + side]))
         # Pillow filters over the whole source area when it shrinks, so thin structures do not flicker.
-        fitted[number] = square.resize((size, size), Image.Resampling.BICUBIC)
+        fitted[number] = np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
     return fitted
 
 
