@@ -322,18 +322,19 @@ def figures(
     # The number of threads decides the last bits; any fixed number will do.
     os.environ.setdefault("OMP_NUM_THREADS", "2")
     wanted = dict.fromkeys(figure.notebook for key, figure in CATALOGUE.items() if not ids or key in ids)
-    failed = []
+    failed, redrawn = [], 0
     for number, stem in enumerate(wanted, 1):
         drawn = [(key, figure) for key, figure in CATALOGUE.items() if figure.notebook == stem]
         label = f"[{number}/{len(wanted)}] {stem} ({', '.join(key for key, _ in drawn)})"
         state = runs / f"{stem}.json"
-        key = _figure_key(root, stem, out)
-        if not force and _unchanged(state, key, out):
-            say(f"{label}: unchanged")
-            continue
-        state.unlink(missing_ok=True)
         clock = time.monotonic()
         try:
+            key = _figure_key(root, stem, out)
+            if not force and _unchanged(state, key, out):
+                say(f"{label}: unchanged")
+                continue
+            state.unlink(missing_ok=True)
+            redrawn += 1
             tell = (lambda done, total, stem=stem: progress(stem, done, total)) if progress else None
             run_notebook(root / "notebooks" / f"{stem}.ipynb", {"save_to": _from_here(out)}, runs / stem, progress=tell)
             outputs = _outputs(out, drawn)
@@ -341,12 +342,19 @@ def figures(
             say(f"{label}: FAILED. {error}")
             failed.append(stem)
             continue
-        write_json(state, {"key": key, "outputs": outputs, "manifest": _manifest(out, [key for key, _ in drawn])})
+        write_json(state, {"key": key, "outputs": outputs, "manifest": _manifest(out, [name for name, _ in drawn])})
         say(f"{label}: drawn in {time.monotonic() - clock:.0f} s")
-    page = report.build(figures_dir=out, runs_dir=runs)
+    # Figures drawn elsewhere leave the project's own report alone.
+    page = (root / "reports" if out == root / "figures" else runs) / "site" / "index.html"
+    if redrawn or not page.is_file() or _newest_notebook(root) > page.stat().st_mtime:
+        report.build(page.parent, figures_dir=out, runs_dir=runs)
     if failed:
         raise G3ANError(f"Not drawn: {', '.join(failed)}; the lines above say why. The others are in {_shown(out)}.")
     return page
+
+
+def _newest_notebook(root: Path) -> float:
+    return max((path.stat().st_mtime for path in (root / "notebooks").glob("*.ipynb")), default=0.0)
 
 
 def _figure_runs(root: Path, out: Path) -> Path:

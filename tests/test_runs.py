@@ -144,8 +144,15 @@ def catalogue(project, make_notebook, monkeypatch):
         return original(*args, **kwargs)
 
     monkeypatch.setattr(runs, "run_notebook", counted)
-    monkeypatch.setattr("g3an.report.build", lambda **folders: project / "reports" / "site" / "index.html")
-    return SimpleNamespace(root=project, started=started, figure=figure)
+    built = []
+
+    def build(site, **folders):
+        built.append(site)
+        site.mkdir(parents=True, exist_ok=True)
+        (site / "index.html").touch()
+
+    monkeypatch.setattr("g3an.report.build", build)
+    return SimpleNamespace(root=project, started=started, figure=figure, built=built)
 
 
 def drawn(catalogue, **options) -> tuple[int, list[str]]:
@@ -166,6 +173,10 @@ def test_only_what_changed_is_drawn_again(catalogue, monkeypatch):
     assert count == 1 and "07_draw (figA): drawn" in lines[0]
     count, lines = drawn(catalogue)
     assert count == 0 and "unchanged" in lines[0]
+    assert len(catalogue.built) == 1
+    os.utime(root / "notebooks" / "07_draw.ipynb", (4e9, 4e9))  # its prose may be another
+    assert drawn(catalogue)[0] == 0 and len(catalogue.built) == 2
+    os.utime(root / "notebooks" / "07_draw.ipynb", (1e9, 1e9))
     assert drawn(catalogue, force=True)[0] == 1
 
     (root / "figures" / "figA.gif").write_text("edited")
@@ -207,6 +218,7 @@ def test_another_folder_is_drawn_and_kept_apart(catalogue, tmp_path):
     elsewhere = tmp_path / "else where"
     assert drawn(catalogue, out=elsewhere)[0] == 1
     assert (elsewhere / "figA.png").is_file()
+    assert catalogue.built[0] == catalogue.root / "reports" / "site" != catalogue.built[1]
     assert drawn(catalogue, out=elsewhere)[0] == 0
     assert drawn(catalogue)[0] == 0
 
@@ -219,6 +231,15 @@ def test_a_figure_that_was_not_written_is_a_failure(catalogue):
     assert "without writing figB.png" in lines[0]
     with pytest.raises(G3ANError, match="Not drawn"):  # and it is no success the next time
         runs.figures(say=lines.append)
+
+
+def test_a_notebook_that_is_missing_does_not_stop_the_others(catalogue, monkeypatch):
+    other = SimpleNamespace(**{**vars(catalogue.figure), "notebook": "06_missing"})
+    monkeypatch.setattr("g3an.catalogue.CATALOGUE", {"figZ": other, "figA": catalogue.figure})
+    lines: list[str] = []
+    with pytest.raises(G3ANError, match="Not drawn: 06_missing"):
+        runs.figures(say=lines.append)
+    assert "FAILED" in lines[0] and "drawn in" in lines[1]
 
 
 def test_an_unknown_figure_is_refused_with_the_nearest_known_one(catalogue):
