@@ -114,6 +114,9 @@ class TrainConfig:
         Data loader processes; 0 reads in the training process.
     log_every, checkpoint_every, sample_every
         In steps. Samples also measure the sliced Wasserstein distance that decides which checkpoint is best.
+    compared_clips, statistics_passes
+        Clips in that distance (a multiple of 16), and training-mode passes of 16 clips from which the averaged
+        generator's batch-norm statistics are recomputed.
     """
 
     profile: str
@@ -135,6 +138,8 @@ class TrainConfig:
     log_every: int = 10
     checkpoint_every: int = 200
     sample_every: int = 500
+    compared_clips: int = 64
+    statistics_passes: int = 16
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -142,11 +147,14 @@ class TrainConfig:
             raise G3ANError(f"loss is {self.loss!r}; it must be 'bce' or 'hinge'.")
         if self.precision not in ("no", "bf16", "fp16"):
             raise G3ANError(f"precision is {self.precision!r}; it must be 'no', 'bf16' or 'fp16'.")
-        for name in ("steps", "batch", "steps_per_epoch", "log_every", "checkpoint_every", "sample_every"):
+        for name in ("steps", "batch", "steps_per_epoch", "log_every", "checkpoint_every", "sample_every",
+                     "statistics_passes"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise G3ANError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         if self.batch < 2:
             raise G3ANError("batch is 1; batch normalisation needs at least 2 clips a step.")
+        if self.compared_clips < 16 or self.compared_clips % 16:
+            raise G3ANError(f"compared_clips is {self.compared_clips}; it must be a multiple of 16.")
         if self.clip_length < 16:
             raise G3ANError(f"clip_length is {self.clip_length}; the video discriminator needs at least 16 frames.")
 
@@ -191,10 +199,10 @@ MODEL_PRESETS = {
 TRAIN_PROFILES = {
     "smoke": TrainConfig(
         "smoke", steps=20, batch=4, steps_per_epoch=10, video_width=8, image_width=8, ema_decay=0.9,
-        log_every=1, checkpoint_every=10, sample_every=20,
+        log_every=1, checkpoint_every=10, sample_every=20, compared_clips=16, statistics_passes=2,
     ),
     "ablation": TrainConfig("ablation", steps=1000, batch=8, video_width=16, image_width=16, ema_decay=0.995),
-    "small": TrainConfig("small", steps=3000, batch=16, video_width=32, image_width=24, ema_decay=0.998),
+    "small": TrainConfig("small", steps=6000, batch=8, video_width=32, image_width=24, ema_decay=0.998),
     "paper": TrainConfig("paper", steps=50_000, batch=96, precision="bf16", workers=8, sample_every=1000),
 }  # fmt: skip
 

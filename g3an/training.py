@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot, softplus
@@ -37,7 +38,6 @@ from g3an.files import atomic_write, write_json
 from g3an.generator import Generator
 
 LARGEST_LOSS = 100.0  # a GAN with spectral norm stays below 10; beyond this it will not come back
-COMPARED_CLIPS = 64  # clips in the sliced Wasserstein distance that chooses the best checkpoint
 SHOWN_ROWS = 8
 
 
@@ -174,6 +174,7 @@ def train(
     """
     run = Path(run_dir)
     checkpoints = run / "checkpoints"
+    AcceleratorState._reset_state()  # it is one a process, and an earlier run here may have had another precision
     accelerator = Accelerator(mixed_precision=config.precision, cpu=device == "cpu")
     if config.batch % accelerator.num_processes:
         raise G3ANError(f"batch {config.batch} cannot be shared by {accelerator.num_processes} processes evenly.")
@@ -182,6 +183,13 @@ def train(
     )
     classes = model.classes or (tuple(data.classes) if len(data.classes) > 1 else ())
     model = ModelConfig.from_dict({**model.to_dict(), "classes": classes})
+    if classes and set(classes) != set(data.classes):
+        raise G3ANError(
+            f"The network's categories are {', '.join(classes)}; {dataset_name} has {', '.join(data.classes)}. "
+            "Leave the network's out, and they are taken from the data."
+        )
+    # The network may list the categories in another order than the data does.
+    place = torch.tensor([classes.index(name) for name in data.classes] if classes else [])
     state = _state_to_resume(run, resume, model, config, dataset_name)
 
     torch.manual_seed(config.seed)  # initial weights
@@ -214,7 +222,8 @@ def train(
         write_json(run / "config.json", _described(model, config, data, dataset_name))
     local = config.batch // accelerator.num_processes
     mine = slice(accelerator.process_index * local, (accelerator.process_index + 1) * local)
-    reference = _reference_clips(data) if main else None
+    reference = _reference_clips(data, config.compared_clips) if main else None
+    sampler, distance = None, math.inf
     bar = tqdm(total=config.steps, initial=done, unit="step", disable=not (progress and main), desc=run.name)
     started = time.monotonic() - seconds
     last_batch = time.monotonic()
@@ -241,7 +250,7 @@ def train(
             )
             c_real = None
             if classes:
-                c_real = one_hot(batch["category"].to(accelerator.device), len(classes)).float()
+                c_real = one_hot(place[batch["category"]], len(classes)).float().to(accelerator.device)
             frames = _frame_choice(config, step)[:, mine].to(accelerator.device)
 
             fake = generator(z_a, z_m, c)
@@ -291,7 +300,7 @@ def train(
                     },
                 )
             if main and reference is not None and (step % config.sample_every == 0 or step == config.steps):
-                sampler = average.network(bare, config.seed)
+                sampler = average.network(bare, config.seed, config.statistics_passes)
                 distance = _sample(sampler, reference, run, step, config.seed)
                 if log:
                     log.write(step, {"sliced_wasserstein": distance})
@@ -310,9 +319,10 @@ def train(
     if log:
         log.close()
     card = run / "generator.json"
-    if main:
-        sampler = average.network(bare, config.seed)
-        distance = _sample(sampler, reference, run, config.steps, config.seed)
+    if main and reference is not None:
+        if done >= config.steps:  # resumed after its last step
+            sampler = average.network(bare, config.seed, config.statistics_passes)
+            distance = _sample(sampler, reference, run, config.steps, config.seed)
         _save(sampler, run / "generator", data, model, config, config.steps, distance, time.monotonic() - started)
     accelerator.wait_for_everyone()
     return card
@@ -390,7 +400,8 @@ def _state_to_resume(
     state = read_state(last)
     if state["model"] != model.to_dict() or state["dataset"] != dataset_name:
         raise G3ANError(f"{run} was trained with another network or data set; resume with the same, or start anew.")
-    free = {"steps", "workers", "log_every", "checkpoint_every", "sample_every", "profile"}
+    free = {"steps", "workers", "log_every", "checkpoint_every", "sample_every", "profile",
+            "compared_clips", "statistics_passes"}  # fmt: skip
     changed = [name for name, value in state["config"].items() if name not in free and value != config.to_dict()[name]]
     if changed:
         raise G3ANError(f"{run} was trained with another {', '.join(changed)}; resume with the same, or start anew.")
@@ -425,10 +436,10 @@ def _sample(generator: Generator, reference: Tensor, run: Path, step: int, seed:
     return sliced_wasserstein(clips, reference[:, :, : clips.shape[2]])
 
 
-def _reference_clips(data: ClipDataset) -> Tensor:
+def _reference_clips(data: ClipDataset, count: int) -> Tensor:
     """Real clips to compare with, the same for every run on this data."""
-    clips = data.epoch(2**30, COMPARED_CLIPS)
-    return torch.stack([clips[number]["video"] for number in range(COMPARED_CLIPS)])[:, :, :16]
+    clips = data.epoch(2**30, count)
+    return torch.stack([clips[number]["video"] for number in range(count)])[:, :, :16]
 
 
 def _save(

@@ -1,0 +1,190 @@
+"""From a training run to weights that ship: the card, and how near the samples come to the training clips."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from g3an.checkpoints import WEIGHTS_FOLDER, load_generator
+from g3an.data import ClipDataset
+from g3an.errors import G3ANError
+from g3an.files import atomic_write, read_json, write_json
+from g3an.latents import generate, sample_codes, to_uint8
+from g3an.plotting import Panel, draw_panels, png_bytes
+
+COMPARED = 64  # samples whose nearest training clip is looked for
+SHOWN = 4
+
+
+def ship(
+    run_dir: str | Path,
+    name: str,
+    data: ClipDataset,
+    notes: dict[str, Any],
+    folder: str | Path = WEIGHTS_FOLDER,
+    which: str = "generator",
+) -> Path:
+    """Copy a run's averaged generator into the package and write its card.
+
+    The card is ``NAME.json`` for programs (with the curves of the run) and ``NAME.md`` for people, beside
+    ``NAME_nearest.png``: samples, each above its nearest training clip.
+
+    Parameters
+    ----------
+    run_dir
+        A finished run of :func:`g3an.training.train`.
+    data
+        What it was trained on, with every person in it.
+    notes
+        Facts that no program knows: ``machine``, ``licence`` of the data, ``limits`` (a list of sentences).
+    which
+        ``generator`` (the last step) or ``best``.
+
+    Returns
+    -------
+    Path
+        The card for programs.
+    """
+    run, folder = Path(run_dir), Path(folder)
+    described = read_json(run / "config.json")
+    trained = read_json(run / f"{which}.json")
+    if trained["dataset"] != data.name:
+        raise G3ANError(f"{run} was trained on {trained['dataset']}, not on {data.name}.")
+    for old in folder.glob(f"{name}*.safetensors"):
+        old.unlink()
+    files = []
+    for file in trained["files"]:
+        files.append(file.replace(which, name, 1))
+        with atomic_write(folder / files[-1]) as temporary:
+            shutil.copyfile(run / file, temporary)
+    records = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    records = [record for record in records if record["step"] <= trained["steps"]]
+    card = {**trained, **notes, "name": name, "files": files, "data": described["data"], "curve": _thinned(records)}
+    card["software"] = {"python": platform.python_version(), "torch": torch.__version__}
+    write_json(folder / f"{name}.json", card)
+
+    generator = load_generator(folder / f"{name}.json")
+    nearest = nearest_clips(generator, data, described["training"]["clip_steps"])
+    card["nearest_training_clip"] = nearest["summary"]
+    card["parameters"] = sum(value.numel() for value in generator.parameters())
+    write_json(folder / f"{name}.json", card)
+    with atomic_write(folder / f"{name}_nearest.png") as temporary:
+        temporary.write_bytes(nearest["picture"])
+    with atomic_write(folder / f"{name}.md") as temporary:
+        temporary.write_text(_markdown(card), encoding="utf-8")
+    return folder / f"{name}.json"
+
+
+def nearest_clips(generator: Any, data: ClipDataset, steps: list[int], seed: int = 0) -> dict[str, Any]:
+    """Look for each sample's nearest training clip, over all windows, mirrored or not.
+
+    Distances are root mean squares of pixel differences in [0, 1], at a quarter of the resolution in space
+    and half in time. They are compared with the distance from windows of each training video to the nearest
+    clip of *another* person doing the same: a generator that only repeats its training clips would come much
+    nearer to them than people come to each other.
+
+    Returns
+    -------
+    dict
+        ``summary`` (medians and quartiles) and ``picture`` (PNG bytes).
+    """
+    codes = sample_codes(generator.config, COMPARED, seed)
+    videos = generate(generator, codes)
+    windows = [(i, start, flip) for i, start in data.windows(2, max(steps)) for flip in (False, True)]
+    bank = torch.stack([_small(data.clip(i, start, max(steps), flip)["video"]) for i, start, flip in windows])
+    people = np.array([data.subjects[i] for i, _, _ in windows])
+    kinds = np.array([data.categories[i] for i, _, _ in windows])
+    found, distance = _nearest(torch.stack([_small(video) for video in videos]), bank)
+
+    between = []
+    for person in sorted(set(people)):
+        for kind in sorted(set(kinds)):
+            own, others = (people == person) & (kinds == kind), (people != person) & (kinds == kind)
+            if own.any() and others.any():
+                between.append(_nearest(bank[own][::8], bank[others])[1])
+    shown = torch.linspace(0, COMPARED - 1, SHOWN).round().int().tolist()
+    rows = []
+    for sample in shown:
+        i, start, flip = windows[found[sample]]
+        rows += [to_uint8(videos[sample : sample + 1])[0], to_uint8(data.clip(i, start, max(steps), flip)["video"][None])[0]]
+    panel = Panel("samples (odd rows), each above its nearest training clip (even rows)", np.stack(rows))
+    drawn = draw_panels([panel], "Is the network repeating its training clips?", "", "", scale=2)
+    return {
+        "summary": {
+            "measure": "root mean square pixel difference in [0, 1], at 1/4 of the resolution and 1/2 of the frames",
+            "samples": COMPARED,
+            "sample_to_nearest_training_clip": _quartiles(distance),
+            "person_to_nearest_other_person": _quartiles(torch.cat(between)),
+        },
+        "picture": png_bytes(drawn.still),
+    }
+
+
+def _small(video: Tensor) -> Tensor:
+    return torch.nn.functional.avg_pool3d((video[None] + 1) / 2, (2, 4, 4)).flatten()
+
+
+def _nearest(samples: Tensor, bank: Tensor) -> tuple[list[int], Tensor]:
+    distances = torch.cdist(samples, bank) / samples.shape[1] ** 0.5
+    smallest = distances.min(dim=1)
+    return smallest.indices.tolist(), smallest.values
+
+
+def _quartiles(values: Tensor) -> dict[str, float]:
+    low, middle, high = torch.quantile(values, torch.tensor([0.25, 0.5, 0.75])).tolist()
+    return {"lower quartile": round(low, 4), "median": round(middle, 4), "upper quartile": round(high, 4)}
+
+
+def _thinned(records: list[dict[str, float]], points: int = 200) -> list[dict[str, float]]:
+    """Losses averaged to at most ``points`` of them, distances as they are."""
+    losses = [record for record in records if "loss_video" in record]
+    size = -(-len(losses) // points) or 1
+    curve: list[dict[str, float]] = []
+    for first in range(0, len(losses), size):
+        part = losses[first : first + size]
+        names = ("loss_video", "loss_image", "loss_generator")
+        means = {name: round(sum(record[name] for record in part) / len(part), 4) for name in names}
+        curve.append({"step": part[-1]["step"], **means})
+    curve += [record for record in records if "sliced_wasserstein" in record]
+    return sorted(curve, key=lambda record: record["step"])
+
+
+def _markdown(card: dict[str, Any]) -> str:
+    training, config, nearest = card["training"], card["config"], card["nearest_training_clip"]
+    places = ", ".join(f"G3_{place}" for place in config["attention_after"]) or "nowhere"
+    between, own = nearest["person_to_nearest_other_person"], nearest["sample_to_nearest_training_clip"]
+    lines = [
+        f"# Weights `{card['name']}`",
+        "",
+        f"- **Network**: preset `{config['preset']}`, {card['parameters'] / 1e6:.2f} M parameters, F-SA after {places}, "
+        f"categories {', '.join(config['classes']) or 'none'}; half precision, spectral norm folded in.",
+        f"- **Data**: {card['data']['name']}, {card['data']['videos']} videos of {card['data']['people']} people, "
+        f"every person used; clips of {training['clip_length']} frames, step {training['clip_steps']}"
+        f"{', mirrored at random' if training['mirror'] else ''}.",
+        f"- **Licence of the data**: {card['licence']}",
+        f"- **Training**: {card['steps']:,} steps of {training['batch']} clips ({card['clips_seen']:,} clips), "
+        f"{card['training_seconds'] / 60:.0f} minutes, {card['machine']}; loss {training['loss']}, "
+        f"Adam {training['learning_rate_g']:g} (G) and {training['learning_rate_d']:g} (D), "
+        f"moving average {training['ema_decay']}, precision {training['precision']}, seed {training['seed']}.",
+        f"- **Last losses**: {_last_losses(card['curve'])}.",
+        f"- **Sliced Wasserstein distance** to 64 training clips: {card['sliced_wasserstein']} (a guide, no published metric).",
+        f"- **Nearest training clip**: the median sample is {own['median']} away from it ({nearest['measure']}); the median "
+        f"training clip is {between['median']} away from the nearest clip of another person in the same action.",
+        *(f"- **Limit**: {limit}" for limit in card["limits"]),
+        "",
+        f"![Four samples, each above its nearest training clip.]({card['name']}_nearest.png)",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _last_losses(curve: list[dict[str, float]]) -> str:
+    last = next(record for record in reversed(curve) if "loss_video" in record)
+    return f"D_V {last['loss_video']:.2f}, D_I {last['loss_image']:.2f}, G {last['loss_generator']:.2f}"

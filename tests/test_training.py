@@ -1,0 +1,241 @@
+"""The losses, the moving average, and a run that is killed, resumed, or goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from g3an import training
+from g3an.checkpoints import load_generator, read_state
+from g3an.config import ModelConfig, TrainConfig
+from g3an.errors import G3ANError
+from g3an.evaluation.sliced import sliced_wasserstein
+from g3an.generator import Generator
+from g3an.training import MovingAverage, discriminator_loss, draw_codes, generator_loss, recompute_statistics, train
+
+TINY = ModelConfig.from_preset("small", widths=(8, 8, 8, 8, 8), attention_after=(1,))
+QUICK = {"steps": 6, "batch": 4, "steps_per_epoch": 4, "checkpoint_every": 2, "sample_every": 3, "video_width": 4, "image_width": 4}
+
+RUN = """
+import sys, torch
+from g3an.config import ModelConfig, TrainConfig
+from g3an.training import train
+torch.set_num_threads(1)
+train(sys.argv[1], "shapes", None, ModelConfig.from_preset("small", widths=(8, 8, 8, 8, 8), attention_after=(1,)),
+      TrainConfig.from_profile("smoke", steps=10, batch=4, steps_per_epoch=5, checkpoint_every=1, sample_every=4,
+                               video_width=4, image_width=4, workers=1), resume=sys.argv[2] == "resume", progress=False, device="cpu")
+"""
+
+
+def smoke(**changes: object) -> TrainConfig:
+    return TrainConfig.from_profile("smoke", **{**QUICK, **changes})
+
+
+def test_losses_against_their_formulas() -> None:
+    real, fake = torch.tensor([2.0, -1.0]), torch.tensor([0.5, -3.0])
+    expected = -(real.sigmoid().log().mean() + (1 - fake.sigmoid()).log().mean())
+    assert torch.allclose(discriminator_loss(real, fake), expected)
+    assert discriminator_loss(real, fake, "hinge").item() == pytest.approx(1.0 + 0.75)
+    assert torch.allclose(generator_loss(fake), -fake.sigmoid().log().mean())
+    assert generator_loss(fake, "hinge").item() == pytest.approx(1.25)
+
+
+def test_codes_depend_on_seed_and_step_only() -> None:
+    config = ModelConfig.from_preset("small", classes=("a", "b"))
+    torch.manual_seed(1)
+    first = draw_codes(config, 4, seed=3, step=7)
+    torch.manual_seed(2)
+    assert all(torch.equal(one, other) for one, other in zip(first, draw_codes(config, 4, 3, 7), strict=True))
+    assert not torch.equal(first[0], draw_codes(config, 4, 3, 8)[0])
+    assert not torch.equal(first[0], draw_codes(config, 4, 4, 7)[0])
+
+
+def test_average_leaves_buffers_alone() -> None:
+    generator = Generator(TINY)
+    before = {name: value.clone() for name, value in generator.named_parameters()}
+    average = MovingAverage(generator, decay=0.9)
+    with torch.no_grad():
+        for value in generator.parameters():
+            value.add_(1.0)
+    average.update(generator)
+    for name, value in generator.named_parameters():
+        assert torch.allclose(average.weights[name], 0.9 * before[name] + 0.1 * value, atol=1e-6)
+    assert average.weights.keys() == dict(generator.named_parameters()).keys()
+    sampler = average.network(generator, seed=0, passes=2, batch=4)
+    assert not sampler.training and generator.training
+
+
+def test_recomputed_statistics_are_the_means_over_passes() -> None:
+    generator = Generator(TINY)
+    norm = generator.modules_g3[0].conv_t[1]
+    norm.running_mean.fill_(50.0)
+    seen: list[torch.Tensor] = []
+    norm.register_forward_hook(lambda _m, inputs, _out: seen.append(inputs[0].mean((0, 2, 3, 4))))
+    recompute_statistics(generator, seed=0, passes=3, batch=4)
+    assert torch.allclose(norm.running_mean, torch.stack(seen[-3:]).mean(0), atol=1e-5)
+    assert norm.momentum == 0.1
+
+
+def test_sliced_wasserstein() -> None:
+    generator = torch.Generator().manual_seed(0)
+    clips = torch.rand(8, 3, 16, 16, 16, generator=generator) * 2 - 1
+    assert sliced_wasserstein(clips, clips) == 0
+    near, far = (sliced_wasserstein(clips, (clips + offset).clamp(-1, 1)) for offset in (0.1, 0.5))
+    frozen = clips[:, :, :1].expand_as(clips)
+    assert 0 < near < far
+    assert sliced_wasserstein(clips, frozen) > 0
+    with pytest.raises(G3ANError, match="one shape"):
+        sliced_wasserstein(clips, clips[:4])
+
+
+def test_a_run_leaves_everything(tmp_path: Path) -> None:
+    card = train(tmp_path / "run", "shapes", None, TINY, smoke(), progress=False, device="cpu")
+    run = tmp_path / "run"
+    generator = load_generator(card)
+    assert generator.card["smoke"] and generator.card["clips_seen"] == 24
+    assert generator.config.classes
+    records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records if "loss_video" in record] == [1, 2, 3, 4, 5, 6]
+    assert any("sliced_wasserstein" in record for record in records)
+    assert sorted(path.name for path in (run / "samples").iterdir()) == ["step000003.png", "step000006.png"]
+    assert (run / "checkpoints" / "best.pt").exists() and load_generator(run / "best.json")
+    assert list((run / "tensorboard").iterdir())
+    with pytest.raises(G3ANError, match="already holds a run"):
+        train(run, "shapes", None, TINY, smoke(), progress=False, device="cpu")
+
+
+@pytest.mark.parametrize("changes", [{"loss": "hinge"}, {"precision": "bf16"}])
+def test_options_train(tmp_path: Path, changes: dict) -> None:
+    train(tmp_path / "run", "shapes", None, TINY, smoke(steps=2, **changes), progress=False, device="cpu")
+
+
+def weights_of(run: Path) -> dict[str, torch.Tensor]:
+    state = read_state(run / "checkpoints" / "last.pt")
+    parts = {f"{part}.{name}": value for part in ("generator", "video", "image") for name, value in state[part].items()}
+    return parts | {f"average.{name}": value for name, value in state["average"].items()}
+
+
+def start(run: Path, how: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN, str(run), how], stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+
+
+def test_killed_and_resumed_is_bit_identical(tmp_path: Path) -> None:
+    """kill -9 at several moments, among them mid-epoch and, with a checkpoint each step, during a write."""
+    whole = start(tmp_path / "whole", "anew")
+    assert whole.wait(timeout=300) == 0
+    killed = tmp_path / "killed"
+    chance = random.Random(0)
+    process = start(killed, "anew")
+    for _ in range(2):
+        before = _steps(killed)
+        deadline = time.monotonic() + 120
+        while _steps(killed) < min(before + 2, 9) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(chance.random() * 0.3)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process = start(killed, "resume")
+    assert process.wait(timeout=300) == 0, process.stderr.read()
+    expected, found = weights_of(tmp_path / "whole"), weights_of(killed)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert (tmp_path / "whole" / "generator.safetensors").read_bytes() == (killed / "generator.safetensors").read_bytes()
+    steps = [json.loads(line)["step"] for line in (killed / "log.jsonl").read_text().splitlines() if "loss_v" in line]
+    assert steps == list(range(1, 11)), "a step was logged twice or lost"
+
+
+def _steps(run: Path) -> int:
+    log = run / "log.jsonl"
+    return log.read_text().count("loss_video") if log.exists() else 0
+
+
+def test_a_kill_during_a_checkpoint_write_keeps_the_old_one(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(run, "shapes", None, TINY, smoke(steps=2), progress=False, device="cpu")
+    before = read_state(run / "checkpoints" / "last.pt")["step"]
+    script = RUN.replace("train(sys", "import os; real = os.replace\n"
+        "def dying(a, b):\n    if str(b).endswith('last.pt'): os.kill(os.getpid(), 9)\n    real(a, b)\n"
+        "os.replace = dying\ntrain(sys")  # fmt: skip
+    script = script.replace("steps=10, batch=4, steps_per_epoch=5", "steps=4, batch=4, steps_per_epoch=4")
+    process = subprocess.run([sys.executable, "-c", script, str(run), "resume"], capture_output=True, timeout=300)
+    assert process.returncode == -9, process.stderr.decode()
+    assert read_state(run / "checkpoints" / "last.pt")["step"] == before
+    train(run, "shapes", None, TINY, smoke(steps=4), resume=True, progress=False, device="cpu")
+    train(tmp_path / "whole", "shapes", None, TINY, smoke(steps=4), progress=False, device="cpu")
+    expected, found = weights_of(tmp_path / "whole"), weights_of(run)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_ctrl_c_saves_and_exits(tmp_path: Path) -> None:
+    process = start(tmp_path / "run", "anew")
+    while _steps(tmp_path / "run") < 2 and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert "the state is saved" in errors.decode() and "--resume" in errors.decode()
+    assert 2 <= read_state(tmp_path / "run" / "checkpoints" / "last.pt")["step"] < 10
+
+
+def test_nan_stops_and_keeps_the_last_good_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def failing(fake: torch.Tensor, kind: str = "bce") -> torch.Tensor:
+        calls.append(1)
+        return fake.mean() * (float("nan") if len(calls) > 8 else 1.0)
+
+    monkeypatch.setattr(training, "generator_loss", failing)
+    with pytest.raises(G3ANError, match=r"loss of the generator is nan at step 4.*last\.pt"):
+        train(tmp_path / "run", "shapes", None, TINY, smoke(), progress=False, device="cpu")
+    state = read_state(tmp_path / "run" / "checkpoints" / "last.pt")
+    assert state["step"] == 4
+    assert all(torch.isfinite(value).all() for value in state["generator"].values())
+
+
+def test_nan_weights_are_never_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = MovingAverage.update
+
+    def poisoning(self: MovingAverage, generator: nn.Module) -> None:
+        real(self, generator)
+        with torch.no_grad():
+            generator.to_rgb.bias.fill_(float("inf"))
+
+    monkeypatch.setattr(MovingAverage, "update", poisoning)
+    with pytest.raises(G3ANError, match="NaN or infinity|failed"):
+        train(tmp_path / "run", "shapes", None, TINY, smoke(checkpoint_every=1), progress=False, device="cpu")
+    assert not (tmp_path / "run" / "checkpoints" / "last.pt").exists()
+
+
+def test_wrong_places_and_settings(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(G3ANError, match="Cannot write"):
+        train(tmp_path / "file" / "run", "shapes", None, TINY, smoke(), progress=False, device="cpu")
+    with pytest.raises(G3ANError, match="nothing to resume"):
+        train(tmp_path / "none", "shapes", None, TINY, smoke(), resume=True, progress=False, device="cpu")
+    with pytest.raises(G3ANError):
+        train(tmp_path / "run", "weizmann", tmp_path / "missing", TINY, smoke(), progress=False, device="cpu")
+    with pytest.raises(G3ANError, match="batch is 1"):
+        smoke(batch=1)
+    train(tmp_path / "run", "shapes", None, TINY, smoke(steps=2), progress=False, device="cpu")
+    with pytest.raises(G3ANError, match="another seed"):
+        train(tmp_path / "run", "shapes", None, TINY, smoke(steps=4, seed=1), resume=True, progress=False, device="cpu")
+
+
+def test_a_longer_run_goes_on_from_a_shorter_one(tmp_path: Path) -> None:
+    train(tmp_path / "run", "shapes", None, TINY, smoke(steps=2), progress=False, device="cpu")
+    train(tmp_path / "run", "shapes", None, TINY, smoke(steps=3), resume=True, progress=False, device="cpu")
+    train(tmp_path / "whole", "shapes", None, TINY, smoke(steps=3), progress=False, device="cpu")
+    expected, found = weights_of(tmp_path / "whole"), weights_of(tmp_path / "run")
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
