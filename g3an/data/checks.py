@@ -19,6 +19,7 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
+from g3an.data.containers import container_fault
 from g3an.data.video import FrameFolder, Strip, VideoFile, first_line, fit, image_size
 from g3an.errors import G3ANError
 
@@ -122,6 +123,8 @@ def _load_video(path: Path, size: int, length: int, timeout: float) -> np.ndarra
         raise Unusable("empty file")
     # ffmpeg goes first: it is the one that notices damage, and decord may crash over what it noticed.
     expected, shape = _strict_frames(path, timeout)
+    if fault := container_fault(path):
+        raise Unusable(fault)
     _check_shape(len(expected), shape[1], shape[0], length)
     try:
         reader = VideoFile(path).open()
@@ -239,6 +242,8 @@ def _check_log(log: list[str], status: int, count: int) -> None:
             )
         if "matches no streams" in said:
             raise Unusable("no video in it")
+        if "Format not on whitelist" in said:
+            raise Unusable("not a video, though its name says so")
         if "moov atom not found" in said:
             raise Unusable(f"truncated, or not a video ({first})")
         if re.search(r"partial file|truncat|End of file", said):
