@@ -204,7 +204,8 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
     def store(saved: Tensor) -> tuple[Tensor, bool]:
         short = narrow.get(saved.data_ptr())
-        return (saved, False) if short is None else (short, True)
+        # Detached, because the output is among the saved: with its history it would keep itself in memory for ever.
+        return (saved.detach(), False) if short is None else (short, True)
 
     def restore(stored: tuple[Tensor, bool]) -> Tensor:
         tensor, was_padded = stored

@@ -1,13 +1,15 @@
 """T-SA, S-SA and F-SA against the equations, read literally; the fused kernel and what it saves."""
 
+import gc
 import math
+import weakref
 
 import pytest
 import torch
 from torch import nn
 
 from g3an import bench
-from g3an.attention import FactorizedSelfAttention, SpatialSelfAttention, TemporalSelfAttention
+from g3an.attention import FactorizedSelfAttention, SpatialSelfAttention, TemporalSelfAttention, attend
 from g3an.errors import G3ANError
 
 FUSED = "aten::_scaled_dot_product_flash_attention_for_cpu"
@@ -208,6 +210,14 @@ def test_peak_memory_of_forward_and_backward(channels, share):
     fused, plain = bench.fsa_memory(channels)
     assert fused > 16 * 1024 * channels * 4  # at least the output: the profiler did see something
     assert fused < share * plain
+
+
+def test_an_output_that_is_dropped_without_backward_is_freed():
+    """What is saved for the backward pass must not keep the output alive that it belongs to."""
+    queries, keys, values = (torch.randn(1, 1, 8, width, requires_grad=True) for width in (2, 2, 16))
+    attended = weakref.ref(attend(queries, keys, values))
+    gc.collect()
+    assert attended() is None
 
 
 @pytest.mark.parametrize(
