@@ -34,6 +34,9 @@ _COLOUR_SLACK = 4.0
 # By so much may a frame be nearer to ffmpeg's previous or next frame than to ffmpeg's frame of the same number.
 _ORDER_SLACK = 0.25
 
+# Frames decoded together: whole videos of large frames would not fit into memory.
+_AT_ONCE = 8
+
 # Names of ffmpeg's readers for real containers. Without the list it would also follow playlists to other files.
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpeg,mpegts,mpegvideo,asf,flv,ogg"
 # ffmpeg logs these as mere warnings, though part of the picture is missing.
@@ -134,12 +137,12 @@ def _load_video(path: Path, size: int, length: int, timeout: float) -> np.ndarra
             )
         fitted = np.empty((len(expected), size, size, 3), np.uint8)
         seen = np.empty_like(expected)
-        for start in range(0, len(expected), 32):  # whole videos of large frames would not fit into memory
-            frames = reader.get_batch(range(start, min(start + 32, len(expected)))).asnumpy()
+        for start in range(0, len(expected), _AT_ONCE):
+            frames = reader.get_batch(range(start, min(start + _AT_ONCE, len(expected)))).asnumpy()
             if frames.shape[1:3] != shape:
                 raise Unusable(f"decord gives frames of {frames.shape[2]}×{frames.shape[1]}, not {shape[1]}×{shape[0]}")
-            fitted[start : start + 32] = fit(frames, size)
-            seen[start : start + 32] = [_outline(frame) for frame in frames]
+            fitted[start : start + _AT_ONCE] = fit(frames, size)
+            seen[start : start + _AT_ONCE] = [_outline(frame) for frame in frames]
     except G3ANError as error:
         raise Unusable(str(error).replace(f"{path} ", "").replace("; try `g3an prepare`.", "")) from error
     except Unusable:
@@ -174,11 +177,8 @@ def _compare(seen: np.ndarray, expected: np.ndarray) -> None:
 
 def _outline(frame: np.ndarray) -> np.ndarray:
     """A frame ``(H, W, 3)`` as mean colours of blocks, about 32 on the shorter side: float32 ``(h, w, 3)``."""
-    height, width = frame.shape[:2]
-    block = max(1, min(height, width) // 32)
-    rows, columns = height // block, width // block
-    blocks = frame[: rows * block, : columns * block].reshape(rows, block, columns, block, 3)
-    return blocks.mean((1, 3), dtype=np.float32)
+    block = max(1, min(frame.shape[:2]) // 32)
+    return np.asarray(Image.fromarray(frame).reduce(block), dtype=np.float32)
 
 
 def _strict_frames(path: Path, timeout: float) -> tuple[np.ndarray, tuple[int, int]]:

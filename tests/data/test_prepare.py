@@ -74,7 +74,7 @@ def test_reasons_of_videos(tmp_path: Path) -> None:
     assert "truncated" in of(good[: len(good) * 2 // 3])
     assert "damaged" in of(good[:400])
     index_last = encode(tmp_path / "index last.mp4", noisy(), *H264).read_bytes()
-    assert "truncated, or not a video" in of(index_last[:-300])
+    assert "truncated, or not a video" in of(index_last[: len(index_last) // 2])
     assert "damaged" in of(good[:-600] + bytes(200) + good[-400:])
     assert load("video", tmp_path / "good.mp4", 64, 16, 60.0).shape == (24, 64, 64, 3)
     assert reason(tmp_path / "good.mp4", length=25) == "shorter than a clip: 24 frames of 25"
