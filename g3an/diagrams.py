@@ -360,8 +360,8 @@ def attention_maps(
     Parameters
     ----------
     maps : 'T' (1, H, W, T, T) and 'S' (1, T, N, N).
-    video : (T, height, width, 3) uint8, the clip.
-    instant : the frame that S-SA is shown for.
+    video : (frames, height, width, 3) uint8, the clip; it may have more frames than attention has instants.
+    instant : the instant that S-SA is shown for.
     places : (row, column) on the H × W grid that attention works on.
 
     Raises
@@ -374,6 +374,7 @@ def attention_maps(
     _, height, width, time, _ = maps["T"].shape
     if not 0 <= instant < time or not all(0 <= r < height and 0 <= c < width for r, c in places):
         raise G3ANError(f"This attention has {time} instants and {height}×{width} places, counted from 0.")
+    frame = (2 * instant + 1) * len(video) // (2 * time)  # where T still doubles, an instant becomes several frames
     temporal = maps["T"][0].numpy() * time
     spatial = maps["S"][0, instant].numpy().reshape(height, width, height, width) * height * width
     columns = 1 + len(places)
@@ -387,8 +388,8 @@ def attention_maps(
         for axes, grid, title in zip(above, grids, titles, strict=True):
             page.colorbar(axes.imshow(grid, cmap="magma", vmin=0), ax=axes, fraction=0.046, pad=0.04)
             axes.set(title=title, xlabel="attended to, $i$", ylabel="written, $j$")
-        below[0].imshow(video[instant], extent=(-0.5, width - 0.5, height - 0.5, -0.5))
-        below[0].set(title=f"frame {instant}, positions")
+        below[0].imshow(video[frame], extent=(-0.5, width - 0.5, height - 0.5, -0.5))
+        below[0].set(title=f"frame {frame}, positions")
         for number, (axes, place) in enumerate(zip(below[1:], places, strict=True), 1):
             page.colorbar(axes.imshow(spatial[place], cmap="magma", vmin=0), ax=axes, fraction=0.046, pad=0.04)
             axes.set(title=f"S-SA at position {number}")

@@ -78,7 +78,13 @@ def test_figure_2_says_what_the_network_is(config):
 def test_attention_maps_refuse_what_is_not_there():
     maps = {"T": torch.full((1, 4, 4, 8, 8), 1 / 8), "S": torch.full((1, 8, 16, 16), 1 / 16)}
     video = np.zeros((8, 16, 16, 3), np.uint8)
+    video[2] = 9
     page = attention_maps(maps, video, 2, [(0, 1), (3, 3)])
+    pictures = [
+        axes.images[0].get_array() for axes in page.axes if axes.images and axes.images[0].get_array().ndim == 3
+    ]
+    assert len(pictures) == 1 and (pictures[0] == 9).all()
+    assert any("frame 5" in axes.get_title() for axes in attention_maps(maps, video.repeat(2, 0), 2, [(0, 1)]).axes)
     shown = [axes.images[0].get_array() for axes in page.axes if axes.images]
     evenly = [image for image in shown if image.shape in ((8, 8), (4, 4))]
     assert len(evenly) == 5 and all(np.allclose(image, 1) for image in evenly)
