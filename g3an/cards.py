@@ -114,7 +114,7 @@ def nearest_clips(generator: Any, data: ClipDataset, steps: list[int], seed: int
     for sample in shown:
         i, start, flip = windows[found[sample]]
         rows += [to_uint8(videos[sample : sample + 1])[0], to_uint8(data.clip(i, start, max(steps), flip)["video"][None])[0]]
-    panel = Panel("samples (odd rows), each above its nearest training clip (even rows)", np.stack(rows))
+    panel = Panel("samples, each above its nearest training clip", np.stack(rows), ("sample", "training") * SHOWN)
     drawn = draw_panels([panel], "Is the network repeating its training clips?", "", "", scale=2)
     return {
         "summary": {

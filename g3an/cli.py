@@ -99,6 +99,9 @@ def train(
     dataset: Annotated[str, typer.Option(help="shapes, weizmann, folder or prepared.")] = "shapes",
     root: Annotated[Path | None, typer.Option(help="Where the data set lies.")] = None,
     preset: Annotated[str, typer.Option(help="The network: appendix, official or small.")] = "small",
+    attention_after: Annotated[
+        int | None, typer.Option(help="F-SA after this module, 0 to 4, instead of the preset's; 2 is cheap.")
+    ] = None,
     profile: Annotated[str, typer.Option(help="The training: smoke, ablation, small or paper.")] = "small",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --run stopped.")] = False,
     steps: Annotated[int | None, typer.Option(help="Instead of the profile's.")] = None,
@@ -115,7 +118,10 @@ def train(
 
     given = {"steps": steps, "batch": batch, "seed": seed, "loss": loss, "precision": precision, "workers": workers}
     config = TrainConfig.from_profile(profile, **{name: value for name, value in given.items() if value is not None})
-    card = train_network(folder, dataset, root, ModelConfig.from_preset(preset), config, resume=resume, device=device)
+    model = ModelConfig.from_preset(preset)
+    if attention_after is not None:
+        model = ModelConfig.from_preset(preset, attention_after=(attention_after,))
+    card = train_network(folder, dataset, root, model, config, resume=resume, device=device)
     _print(f"Weights: {_short(Path(card))}")
 
 
