@@ -113,7 +113,8 @@ def nearest_clips(generator: Any, data: ClipDataset, steps: list[int], seed: int
     rows = []
     for sample in shown:
         i, start, flip = windows[found[sample]]
-        rows += [to_uint8(videos[sample : sample + 1])[0], to_uint8(data.clip(i, start, max(steps), flip)["video"][None])[0]]
+        training_clip = data.clip(i, start, max(steps), flip)["video"]
+        rows += list(to_uint8(torch.stack([videos[sample], training_clip])))
     panel = Panel("samples, each above its nearest training clip", np.stack(rows), ("sample", "training") * SHOWN)
     drawn = draw_panels([panel], "Is the network repeating its training clips?", "", "", scale=2)
     return {
@@ -163,8 +164,9 @@ def _markdown(card: dict[str, Any]) -> str:
     lines = [
         f"# Weights `{card['name']}`",
         "",
-        f"- **Network**: preset `{config['preset']}`, {card['parameters'] / 1e6:.2f} M parameters, F-SA after {places}, "
-        f"categories {', '.join(config['classes']) or 'none'}; half precision, spectral norm folded in.",
+        f"- **Network**: preset `{config['preset']}`, {card['parameters'] / 1e6:.2f} M parameters, "
+        f"F-SA after {places}, categories {', '.join(config['classes']) or 'none'}; "
+        "half precision, spectral norm folded in.",
         f"- **Data**: {card['data']['name']}, {card['data']['videos']} videos of {card['data']['people']} people, "
         f"every person used; clips of {training['clip_length']} frames, step {training['clip_steps']}"
         f"{', mirrored at random' if training['mirror'] else ''}.",
@@ -174,9 +176,10 @@ def _markdown(card: dict[str, Any]) -> str:
         f"Adam {training['learning_rate_g']:g} (G) and {training['learning_rate_d']:g} (D), "
         f"moving average {training['ema_decay']}, precision {training['precision']}, seed {training['seed']}.",
         f"- **Last losses**: {_last_losses(card['curve'])}.",
-        f"- **Sliced Wasserstein distance** to 64 training clips: {card['sliced_wasserstein']} (a guide, no published metric).",
-        f"- **Nearest training clip**: the median sample is {own['median']} away from it ({nearest['measure']}); the median "
-        f"training clip is {between['median']} away from the nearest clip of another person in the same action.",
+        f"- **Sliced Wasserstein distance** to {training['compared_clips']} training clips: "
+        f"{card['sliced_wasserstein']} (a guide, no published metric).",
+        f"- **Nearest training clip**: the median sample is {own['median']} away from it ({nearest['measure']}); "
+        f"the median training clip is {between['median']} away from the nearest of another person in the same action.",
         *(f"- **Limit**: {limit}" for limit in card["limits"]),
         "",
         f"![Four samples, each above its nearest training clip.]({card['name']}_nearest.png)",

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from g3an.errors import G3ANError
 from g3an.generator import Generator
@@ -92,7 +95,7 @@ def draw(figure_id: str, generator: Generator | None = None, **overrides: Any) -
         takes = ", ".join(figure.defaults) or "no parameters"
         raise G3ANError(f"{figure_id} has no parameter {', '.join(unknown)}; it takes {takes}.")
     if figure.weights and generator is None:
-        raise G3ANError(f"{figure_id} is drawn from trained weights; load them, such as load_generator('{figure.weights}').")
+        raise G3ANError(f"{figure_id} is drawn from trained weights; give load_generator('{figure.weights}'), say.")
     return figure.draw(figure, generator, **(figure.defaults | overrides))
 
 
@@ -148,8 +151,10 @@ def _letters(count: int) -> str:
     return "abcdefghijklmnopqrstuvwxyz"[:count]
 
 
-def _videos(generator: Generator, codes: Codes) -> Any:
-    return to_uint8(generate(generator, codes))
+def _videos(generator: Generator, codes: Codes) -> np.ndarray:
+    """(B, T, 64, 64, 3) uint8, computed in float64: another thread count or processor changes the last bits of a sum,
+    and from float32 those reach some pixels, from which a GIF would choose another palette."""
+    return to_uint8(generate(deepcopy(generator).double(), codes, batch=4))
 
 
 # --- Conditional generation (Figs. 4 to 7) ----------------------------------------------------------------------------
@@ -166,7 +171,8 @@ def _draw_generation(
 ) -> Drawn:
     """A panel for each subject and category: one z_a, one c, a row for each z_m."""
     _same_length(subjects=subjects, names=names)
-    pairs = [(subject, name, category) for subject, name in zip(subjects, names, strict=True) for category in categories]
+    people = list(zip(subjects, names, strict=True))
+    pairs = [(subject, name, category) for subject, name in people for category in categories]
     panels = []
     for letter, (subject, name, category) in zip(_letters(len(pairs)), pairs, strict=True):
         codes = Codes.cat(combine(generator.config, subject, motion, category) for motion in motions)
@@ -275,13 +281,15 @@ def _draw_architecture(figure: Figure, generator: Generator | None, *, preset: s
     from g3an.config import ModelConfig
     from g3an.diagrams import generator_diagram
 
-    return Drawn(generator_diagram(ModelConfig.from_preset(preset)))
+    # With categories, so that c is drawn as the input it is; untrained, since only sizes are read.
+    network = Generator(ModelConfig.from_preset(preset, classes=tuple(SPELLED)), spectral_norm=False).eval()
+    return Drawn(generator_diagram(network, f"{figure.number}: {figure.caption}"))
 
 
 def _draw_attention(figure: Figure, generator: Generator | None) -> Drawn:
-    from g3an.diagrams import fsa_diagram
+    from g3an.diagrams import attention_diagram
 
-    return Drawn(fsa_diagram())
+    return Drawn(attention_diagram(f"{figure.number}: {figure.caption}"))
 
 
 # --- The catalogue ----------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from g3an.errors import G3ANError
 
 
-def _normalised(layer: nn.Module) -> nn.Module:
+def _normalised(layer: nn.Conv2d | nn.Conv3d) -> nn.Module:
     """Spectral norm and N(0, 0.02), as for every layer of both discriminators."""
     nn.init.normal_(layer.weight, 0.0, 0.02)
     return spectral_norm(layer)

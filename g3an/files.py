@@ -39,7 +39,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
-        raise G3ANError(f"Cannot write {path}: {error.strerror or error}. Free space or choose another folder.") from error
+        problem = error.strerror or error
+        raise G3ANError(f"Cannot write {path}: {problem}. Free space or choose another folder.") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -104,13 +104,13 @@ class Codes:
             A part is missing, is ragged, or holds something that is not a finite number.
         """
         try:
-            parts = [torch.tensor(content[name], dtype=torch.float32) for name in ("z_a", "z_m")]
+            z_a, z_m = (torch.tensor(content[name], dtype=torch.float32) for name in ("z_a", "z_m"))
             c = None if content.get("c") is None else torch.tensor(content["c"], dtype=torch.float32)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise G3ANError(f"These are not codes ({error}); give z_a, z_m and c as Codes.to_json writes them.") from None
-        if not all(bool(part.isfinite().all()) for part in [*parts, *([] if c is None else [c])]):
+            raise G3ANError(f"These are no codes ({error}); give them as Codes.to_json writes them.") from None
+        if not all(bool(part.isfinite().all()) for part in (z_a, z_m, c) if part is not None):
             raise G3ANError("Codes hold a number that is not finite; write them again with Codes.to_json.")
-        return cls(*parts, c)
+        return cls(z_a, z_m, c)
 
 
 def normal(seed: int, stream: int, *shape: int) -> Tensor:
@@ -238,6 +238,8 @@ def _width(codes: Codes, part: str) -> int:
 def generate(generator: Any, codes: Codes, batch: int = 8) -> Tensor:
     """Videos of ``codes`` from a generator in eval mode: float32 (B, 3, T, 64, 64) in [-1, 1], on the CPU.
 
+    The network computes in the precision of its own parameters.
+
     Raises
     ------
     G3ANError
@@ -257,13 +259,13 @@ def generate(generator: Any, codes: Codes, batch: int = 8) -> Tensor:
     if generator.training:
         # In training mode batch norm would make each video depend on its neighbours, and change the network.
         raise G3ANError("The generator is in training mode; call generator.eval() before it generates.")
-    device = next(generator.parameters()).device
+    like = next(generator.parameters())
     videos = []
     with torch.inference_mode():
         for start in range(0, len(codes), batch):
             part = codes[start : start + batch]
-            c = None if part.c is None else part.c.to(device)
-            videos.append(generator(part.z_a.to(device), part.z_m.to(device), c).float().cpu())
+            c = None if part.c is None else part.c.to(like)
+            videos.append(generator(part.z_a.to(like), part.z_m.to(like), c).float().cpu())
     return torch.cat(videos)
 
 

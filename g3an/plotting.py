@@ -35,7 +35,7 @@ _FRAME_GAP, _ROW_GAP, _SPLIT, _MARGIN = 2, 4, 16, 32
 _LABEL, _CAPTION, _SMALL = 33, 31, 25  # letters on the page
 _INK, _GREY, _ALARM = "#111111", "#595959", "#b00020"
 # matplotlib's own settings, whatever style a notebook has chosen; the fonts are those it carries.
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "font.family": ["DejaVu Sans"],
     "mathtext.fontset": "dejavusans",
     "text.color": _INK,
@@ -74,7 +74,7 @@ class Panel:
 
     def __post_init__(self) -> None:
         if self.videos.ndim != 5 or self.videos.shape[-1] != 3 or self.videos.dtype != np.uint8:
-            raise G3ANError(f"A panel takes uint8 videos (rows, T, H, W, 3), not {self.videos.dtype} {self.videos.shape}.")
+            raise G3ANError(f"A panel takes uint8 (rows, T, H, W, 3), not {self.videos.dtype} {self.videos.shape}.")
         if len(self.rows) != len(self.videos):
             raise G3ANError(f"A panel of {len(self.videos)} videos needs as many row labels, not {len(self.rows)}.")
 
@@ -347,7 +347,8 @@ def _indexed(animation: np.ndarray) -> list[Image.Image]:
     """Frames in 256 colours from one palette, chosen over all frames: no flicker and always the same bytes."""
     time, height, width, _ = animation.shape
     tall = Image.fromarray(animation.reshape(time * height, width, 3))
-    palette = tall.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=1, dither=Image.Dither.NONE)
+    sample = Image.fromarray(animation[::2, ::2, ::2].reshape(-1, (width + 1) // 2, 3))
+    palette = sample.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=0)
     indexed = tall.quantize(palette=palette, dither=Image.Dither.NONE)
     return [indexed.crop((0, k * height, width, (k + 1) * height)) for k in range(time)]
 
@@ -458,7 +459,8 @@ def plot_effects(effects: Effects, drawn: Sequence[int]) -> Canvas:
     """
     import seaborn
 
-    style = {**seaborn.axes_style("whitegrid"), **seaborn.plotting_context("notebook"), "font.family": ["DejaVu Sans"]}
+    style: Any = seaborn.axes_style("whitegrid") | seaborn.plotting_context("notebook")
+    style["font.family"] = ["DejaVu Sans"]
     with matplotlib.rc_context(style):
         canvas = Canvas(figsize=(8, 3.4), dpi=120, layout="constrained")
         FigureCanvasAgg(canvas)

@@ -44,7 +44,8 @@ SHOWN_ROWS = 8
 def discriminator_loss(real: Tensor, fake: Tensor, kind: str = "bce") -> Tensor:
     """Loss of D_V or D_I.
 
-    ``bce``: ``-mean log σ(real) - mean log(1 - σ(fake))``; ``hinge``: ``mean max(0, 1 - real) + mean max(0, 1 + fake)``.
+    ``bce``: ``-mean log σ(real) - mean log(1 - σ(fake))``.
+    ``hinge``: ``mean max(0, 1 - real) + mean max(0, 1 + fake)``.
 
     Parameters
     ----------
@@ -223,7 +224,7 @@ def train(
     local = config.batch // accelerator.num_processes
     mine = slice(accelerator.process_index * local, (accelerator.process_index + 1) * local)
     reference = _reference_clips(data, config.compared_clips) if main else None
-    sampler, distance = None, math.inf
+    sampler, distance = bare, math.inf
     bar = tqdm(total=config.steps, initial=done, unit="step", disable=not (progress and main), desc=run.name)
     started = time.monotonic() - seconds
     last_batch = time.monotonic()
@@ -427,8 +428,8 @@ def _sample(generator: Generator, reference: Tensor, run: Path, step: int, seed:
     if c is not None:
         # Rows run through the categories, two people each, so that sheets can be compared at a glance.
         c = one_hot(torch.arange(len(z_a)) % c.shape[1], c.shape[1]).to(c)
-    parts = zip(*(code.split(16) if code is not None else [None] * (len(z_a) // 16) for code in (z_a, z_m, c)))
-    clips = torch.cat([generator(*part).cpu() for part in parts])
+    parts = [slice(first, first + 16) for first in range(0, len(z_a), 16)]
+    clips = torch.cat([generator(z_a[part], z_m[part], None if c is None else c[part]).cpu() for part in parts])
     rows = clips[:SHOWN_ROWS].clamp(-1, 1).add(1).mul(127.5).round().byte().permute(0, 3, 2, 4, 1)
     sheet = rows.reshape(SHOWN_ROWS * rows.shape[1], -1, 3).numpy()
     with atomic_write(run / "samples" / f"step{step:06d}.png") as temporary:
@@ -487,7 +488,7 @@ class _Log:
             with open(self.path, "a", encoding="utf-8") as stream:
                 stream.write(json.dumps({"step": step, **{k: round(v, 6) for k, v in values.items()}}) + "\n")
         except OSError as error:
-            raise G3ANError(f"Cannot write {self.path}: {error.strerror}. Free space, then go on with --resume.") from error
+            raise G3ANError(f"Cannot write {self.path}: {error.strerror}. Then go on with --resume.") from error
         for name, value in values.items():
             self.curves.add_scalar(name, value, step)
 

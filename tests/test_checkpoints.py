@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from g3an.checkpoints import fold_spectral_norm, import_official, load_generator, read_state, save_generator, write_state
+from g3an.checkpoints import (
+    fold_spectral_norm,
+    import_official,
+    load_generator,
+    read_state,
+    save_generator,
+    write_state,
+)
 from g3an.config import ModelConfig
 from g3an.errors import G3ANError
 from g3an.generator import Generator
@@ -111,7 +118,7 @@ def test_wrong_or_truncated_released_weights(tmp_path: Path) -> None:
     source = FIXTURES / "official_ch4_attention.pt"
     cut = tmp_path / "cut.pth"
     cut.write_bytes(source.read_bytes()[:2000])
-    with pytest.raises(G3ANError, match="damaged or truncated|plain tensors"):
+    with pytest.raises(G3ANError, match=r"damaged or truncated|plain tensors"):
         import_official(cut, tmp_path / "out")
     state = read_state(source)["state_dict"]
     del state["module.block3.conv_t.0.weight_u"]

@@ -22,7 +22,7 @@ def draw(folder: Path, threads: int) -> Path:
     root = runs.project_root()
     words = [sys.executable, "-m", "g3an", "figures", "--force", "--out", str(folder)]
     done = subprocess.run(
-        words, cwd=root, env={**os.environ, "OMP_NUM_THREADS": str(threads)}, capture_output=True, text=True, check=False
+        words, cwd=root, env=os.environ | {"OMP_NUM_THREADS": str(threads)}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
