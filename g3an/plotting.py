@@ -370,13 +370,16 @@ def _animated(animation: np.ndarray, kind: str, **options: Any) -> bytes:
     return stream.getvalue()
 
 
-def show(drawn: Drawn, alt: str) -> None:
-    """Show a picture in a notebook, then the same videos playing; both carry ``alt`` for screen readers."""
+def show(drawn: Drawn, alt: str, moving: bool = False) -> None:
+    """Show a picture in a notebook and, with ``moving``, the same videos playing; both carry ``alt``.
+
+    A picture that moves takes megabytes in the notebook, so it is asked for where it teaches something.
+    """
     from IPython.display import Image as Shown
     from IPython.display import display
 
     display(Shown(png_bytes(drawn.still), alt=alt))
-    if drawn.animation is not None:
+    if moving and drawn.animation is not None:
         display(Shown(apng_bytes(drawn.animation), alt=f"The same videos, playing. {alt}"))
 
 
