@@ -7,6 +7,7 @@ square of ``scale`` × ``scale``), and files hold no dates or versions: the same
 from __future__ import annotations
 
 import io
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -337,6 +338,8 @@ def png_bytes(canvas: Canvas, title: str = "", alt: str = "") -> bytes:
 def pdf_bytes(canvas: Canvas, title: str = "") -> bytes:
     """A figure as PDF without dates or versions."""
     about = {"Creator": None, "Producer": None, "CreationDate": None, "ModDate": None, "Title": title or None}
+    # fontTools remarks on the dates inside matplotlib's own fonts each time it embeds them.
+    logging.getLogger("fontTools").setLevel(logging.ERROR)
     stream = io.BytesIO()
     with matplotlib.rc_context(_STYLE):
         canvas.savefig(stream, format="pdf", metadata=about)

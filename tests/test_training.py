@@ -221,6 +221,21 @@ def test_nan_weights_are_never_saved(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not (tmp_path / "run" / "checkpoints" / "last.pt").exists()
 
 
+def test_full_disk_is_one_sentence_and_keeps_the_last_good_state(tmp_path: Path) -> None:
+    """A limit on the size of a file stands in for a full disk: the system refuses the write in the same way."""
+    run = tmp_path / "run"
+    train(run, "shapes", None, TINY, smoke(steps=2), progress=False, device="cpu")
+    size = (run / "checkpoints" / "last.pt").stat().st_size
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size // 2}, {size // 2}))\n"
+    script = limit + RUN.replace("steps=10, batch=4, steps_per_epoch=5", "steps=4, batch=4, steps_per_epoch=4")
+    script = script.replace(", workers=1", "")  # shared memory counts as files too, and is not what is tested
+    process = subprocess.run([sys.executable, "-c", script, str(run), "resume"], capture_output=True, timeout=300)
+    last_line = process.stderr.decode().strip().splitlines()[-1]
+    assert "G3ANError: Cannot write" in last_line and str(run) in last_line
+    assert read_state(run / "checkpoints" / "last.pt")["step"] == 2
+    assert not list((run / "checkpoints").glob(".*")), "half a file was left behind"
+
+
 def test_wrong_places_and_settings(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(G3ANError, match="Cannot write"):
