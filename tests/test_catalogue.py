@@ -1,0 +1,253 @@
+"""Which videos every figure shows, in which order, and what is written beside them.
+
+Small untrained networks draw here; that the committed figures come out of the shipped weights is in test_figures.py.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from g3an import catalogue
+from g3an.catalogue import CATALOGUE, data_set, draw, find, ordinal, provenance, spelled, stamp
+from g3an.config import ModelConfig
+from g3an.errors import G3ANError
+from g3an.generator import Generator
+from g3an.latents import Codes, combine, generate, to_uint8
+from g3an.plotting import Drawn, Panel
+from g3an.training import recompute_statistics
+
+ACTIONS = ("wave1", "wave2", "jack", "bend")
+SMALL = ModelConfig.from_preset("small", widths=(8, 8, 8, 8, 8), attention_after=(1,), classes=ACTIONS)
+VALUES = (-3.0, -1.5, 0.0, 1.5, 3.0)
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+
+
+def network(config: ModelConfig = SMALL, **card: object) -> Generator:
+    """Untrained, but with batch-norm statistics of its own, without which all its videos would be nearly grey."""
+    torch.manual_seed(0)
+    made = Generator(config, spectral_norm=False)
+    recompute_statistics(made, seed=0, passes=1, batch=8)
+    made.card, made.weights_hash = {"dataset": "weizmann", **card}, "0123456789abcdef"  # type: ignore[assignment]
+    return made.eval()
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    return network()
+
+
+class Page:
+    """What a figure passes to :func:`g3an.plotting.draw_panels`."""
+
+    def __init__(self, panels: list[Panel], caption: str, provenance: str, stamp: str, **layout: int) -> None:
+        self.panels, self.caption, self.provenance, self.stamp, self.layout = panels, caption, provenance, stamp, layout
+
+
+@pytest.fixture
+def compose(monkeypatch: pytest.MonkeyPatch, generator: Generator):
+    """Draw up to the page, which takes the time."""
+    monkeypatch.setattr(catalogue, "draw_panels", Page)
+    return lambda name, made=generator, **overrides: draw(name, made, **overrides)
+
+
+def shown(generator: Generator, *codes: Codes) -> np.ndarray:
+    return to_uint8(generate(generator, Codes.cat(codes)))
+
+
+def agree(videos: np.ndarray, expected: np.ndarray) -> bool:
+    """Within one level, which rounding from float32 or float64 may decide."""
+    return videos.shape == expected.shape and np.abs(videos.astype(int) - expected).max() <= 1
+
+
+def changed(code: Codes, part: str, dimension: int, value: float) -> Codes:
+    z_a, z_m = code.z_a.clone(), code.z_m.clone()
+    (z_a if part == "appearance" else z_m)[:, dimension] = value
+    return Codes(z_a, z_m, code.c)
+
+
+# --- The list ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_catalogue_has_the_figures_that_this_data_allows():
+    wanted = "table1 fig01 fig02 fig06 fig07 fig10 fig11 fig15 fig16 extra_weizmann_jack_bend"
+    assert set(wanted.split()) <= CATALOGUE.keys()
+    assert all(name == figure.id for name, figure in CATALOGUE.items())
+    stems = [figure.name for figure in CATALOGUE.values()]
+    assert len(set(stems)) == len(stems)
+
+
+@pytest.mark.parametrize("figure", CATALOGUE.values(), ids=CATALOGUE.keys())
+def test_every_entry_is_complete(figure):
+    assert figure.name.startswith(figure.id)
+    kind, _, number = figure.number.partition(" ")
+    if figure.id.startswith("fig"):
+        assert (kind, int(number)) == ("Figure", int(figure.id[3:5]))
+    assert figure.title and len(figure.alt) > 60 and figure.alt.endswith(".")
+    assert "{" not in figure.alt and "None" not in figure.alt
+    assert figure.kind in {"diagram", "table", "generation", "appearance", "motion", "switch"}
+    assert bool(figure.weights) == figure.animated == (figure.kind not in {"diagram", "table"})
+    assert json.loads(json.dumps(figure.defaults)).keys() == figure.defaults.keys()
+    cells = json.loads((NOTEBOOKS / f"{figure.notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
+    assert any(f'"{figure.id}"' in "".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
+@pytest.mark.parametrize("figure", [figure for figure in CATALOGUE.values() if figure.weights], ids=lambda f: f.id)
+def test_every_page_is_captioned_and_says_where_it_comes_from(figure, compose):
+    page = compose(figure.id)
+    assert page.caption.startswith(f"{figure.number}: ") and "Weizmann" in page.caption
+    assert "{data}" not in page.caption and "{ordinal" not in page.caption
+    assert page.caption.count("*") % 2 == 0 and page.caption.count("$") % 2 == 0
+    assert "Weizmann" in page.provenance and "0123456789ab." in page.provenance
+    assert page.stamp == ""
+    assert [panel.label[:3] for panel in page.panels] == [f"{letter}: " for letter in "abcdef"[: len(page.panels)]]
+    assert all(panel.videos.shape[1:] == (16, 64, 64, 3) for panel in page.panels)
+
+
+# --- The videos -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "people", "actions"),
+    [
+        ("fig06", [1], ["wave1", "wave2"]),
+        ("fig07", [2], ["wave1", "wave2"]),
+        ("extra_weizmann_jack_bend", [1, 2], ["jack", "bend"]),
+    ],
+)
+def test_generation_has_a_panel_a_person_and_action_and_a_row_a_motion(name, people, actions, compose, generator):
+    page = compose(name)
+    pairs = [(person, action) for person in people for action in actions]
+    for panel, (person, action) in zip(page.panels, pairs, strict=True):
+        assert panel.label[3:] == f"subject {person}, *{spelled(action)}*"
+        assert panel.rows == ("$z_{m_0}$", "$z_{m_1}$")
+        assert agree(panel.videos, shown(generator, *(combine(SMALL, person, motion, action) for motion in (1, 2))))
+    assert not agree(page.panels[0].videos, page.panels[1].videos)
+
+
+@pytest.mark.parametrize(("name", "dimension", "word"), [("fig10", 0, "first"), ("fig11", 1, "second")])
+def test_appearance_rises_from_row_to_row_for_two_people(name, dimension, word, compose, generator):
+    page = compose(name)
+    assert word in page.caption and len(page.panels) == 2
+    for panel, person in zip(page.panels, (1, 2), strict=True):
+        base = combine(SMALL, person, 1, "wave2")
+        rows = [changed(base, "appearance", dimension, value) for value in VALUES]
+        assert agree(panel.videos, shown(generator, *rows))
+        assert panel.rows == ("−3", "−1.5", "0", "+1.5", "+3")
+        assert panel.label[3:] == f"subject {person}"
+        assert np.ptp(panel.videos.astype(int), axis=0).max() > 0, "the dimension changes nothing"
+
+
+def test_motion_rises_from_row_to_row_for_two_dimensions(compose, generator):
+    page = compose("fig15")
+    assert "*first* and *second*" in page.caption
+    for panel, (dimension, word) in zip(page.panels, enumerate(("first", "second")), strict=True):
+        rows = [changed(combine(SMALL, 1, 1, "wave2"), "motion", dimension, value) for value in VALUES]
+        assert agree(panel.videos, shown(generator, *rows))
+        assert panel.label[3:] == f"{word} dimension" and panel.rows[0] == "−3"
+
+
+def test_motion_and_action_are_switched_between_two_people(compose, generator):
+    page = compose("fig16")
+    for panel, here, there in zip(page.panels, ("wave1", "jack"), ("wave2", "bend"), strict=True):
+        both = [(1, 1, here), (2, 2, there), (1, 2, there), (2, 1, here)]
+        assert agree(panel.videos, shown(generator, *(combine(SMALL, *code) for code in both)))
+        assert panel.rows == tuple(f"$z_{{a_{a}}},z_{{m_{m}}},c_{m}$" for a, m in ((0, 0), (1, 1), (0, 1), (1, 0)))
+        assert panel.label[3:] == f"*{spelled(here)}* ($c_0$) and *{spelled(there)}* ($c_1$)"
+        assert panel.split == 2
+
+
+def test_parameters_reach_the_page(compose, generator):
+    page = compose("fig10", dimension=2, values=[0.25], subjects=[7], motion=5, category="bend")
+    [panel] = page.panels
+    code = changed(combine(SMALL, 7, 5, "bend"), "appearance", 2, 0.25)
+    assert agree(panel.videos, shown(generator, code)) and panel.rows == ("+0.25",)
+    assert "third" in page.caption and panel.label == "a: subject 1"
+    page = compose("fig16", first_subject=4, second_motion=9, first_actions=["jack"], second_actions=["jack"])
+    expected = [(4, 1), (2, 9), (4, 9), (2, 1)]
+    assert agree(page.panels[0].videos, shown(generator, *(combine(SMALL, *code, "jack") for code in expected)))
+
+
+def test_an_unconditional_network_draws_what_needs_no_category(compose):
+    plain = network(ModelConfig.from_preset("small", widths=(8, 8, 8, 8, 8), attention_after=(1,)))
+    page = compose("fig15", plain, category=None, dimensions=[3], values=[1.0])
+    code = changed(combine(plain.config, 1, 1), "motion", 3, 1.0)
+    assert agree(page.panels[0].videos, shown(plain, code))
+
+
+def test_drawing_leaves_the_network_as_it_was(generator, compose):
+    before = {name: value.clone() for name, value in generator.state_dict().items()}
+    compose("fig15")
+    after = generator.state_dict()
+    assert all(torch.equal(after[name], value) and after[name].dtype == value.dtype for name, value in before.items())
+
+
+def test_a_whole_page_is_drawn_with_its_animation(generator):
+    drawn = draw("fig06", generator)
+    assert isinstance(drawn, Drawn) and drawn.animation.shape[0] == 16
+    words = {text.get_text() for text in drawn.still.texts}
+    assert {"waving", "Weizmann", "dataset."} <= words
+
+
+@pytest.mark.parametrize("name", ["table1", "fig01", "fig02"])
+def test_diagrams_need_no_network_and_do_not_move(name):
+    drawn = draw(name)
+    assert drawn.animation is None
+    words = [text.get_text() for text in drawn.still.findobj(lambda artist: hasattr(artist, "get_text"))]
+    assert any(CATALOGUE[name].number in text for text in words), "the page lacks its caption"
+
+
+# --- Words ------------------------------------------------------------------------------------------------------------
+
+
+def test_simulated_data_and_smoke_runs_are_called_that(compose):
+    smoke = network(dataset="mug-sim", smoke=True, clips_seen=12345)
+    assert data_set(smoke) == "MUG (simulated)" and "smoke run" in stamp(smoke)
+    page = compose("fig06", smoke)
+    assert page.stamp == stamp(smoke) and "MUG (simulated)" in page.caption
+    assert "MUG (simulated), 12,345 clips seen." in page.provenance
+    assert data_set(network(dataset="holiday")) == "holiday data"
+    assert data_set(network(dataset="uva-nemo")) == "UvA-NEMO"
+    bare = Generator(SMALL, spectral_norm=False)
+    assert data_set(bare) == "unknown data" and stamp(bare) == "" and "Weights" not in provenance(bare)
+
+
+def test_dimensions_and_actions_in_words():
+    assert [ordinal(k) for k in (0, 9, 10, 127)] == ["first", "tenth", "11th", "128th"]
+    assert spelled("wave1") == "one-hand waving" and spelled("smile") == "smile"
+
+
+# --- What is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "said"),
+    [
+        ("fig99", {}, "no figure 'fig99'; the catalogue has table1"),
+        ("fig06", {"subject": 1}, "fig06 has no parameter subject; it takes subjects, names, categories, motions"),
+        ("fig01", {"preset": "small"}, "fig01 has no parameter preset; it takes no parameters"),
+        ("fig06", {"categories": ["run"]}, "no category 'run'"),
+        ("fig06", {"subjects": [1, 2]}, "same length.*2 subjects and 1 names"),
+        ("fig06", {"subjects": [], "names": []}, "0 subjects and 0 names"),
+        ("fig06", {"subjects": [1] * 14, "names": ["x"] * 14}, "at most 26 panels, not 28"),
+        ("fig10", {"dimension": 128}, "no appearance dimension 128"),
+        ("fig15", {"dimensions": [10]}, "no motion dimension 10"),
+        ("fig15", {"values": []}, "at least one finite value"),
+        ("fig16", {"first_actions": ["jack"]}, "1 first_actions and 2 second_actions"),
+        ("fig10", {"category": None}, "wants a category"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(name, overrides, said, compose):
+    with pytest.raises(G3ANError, match=said):
+        compose(name, **overrides)
+
+
+def test_a_figure_of_trained_weights_wants_a_network():
+    with pytest.raises(G3ANError, match=r"fig06 is drawn from trained weights; give load_generator\('weizmann'\)"):
+        draw("fig06")
+    with pytest.raises(G3ANError, match="no figure 'fig6'"):
+        find("fig6")
