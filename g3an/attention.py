@@ -14,10 +14,12 @@ values. The appendix sums from i = 0 in (2) and (4) and from 1 in (1) and (3); b
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.utils.parametrizations import spectral_norm as normalise
 
 from g3an.errors import G3ANError
@@ -66,8 +68,7 @@ class SelfAttention(nn.Module):
 
     def on_tokens(self, tokens: Tensor) -> Tensor:
         """The same on tokens (B, T, N, C), N = H·W, so that T-SA and S-SA follow each other without copies."""
-        keys, queries, values = self.project(tokens)
-        attended = attend(queries, keys, values)
+        attended = attend(self.arrange(self.project(tokens)), self.f.out_channels)
         if self.layout == "released":
             # Their `view(b, h, w, -1, t)` on the contiguous attended tensor, whatever the order of its dimensions.
             batch, frames, positions, channels = tokens.shape
@@ -76,15 +77,13 @@ class SelfAttention(nn.Module):
             attended = self.put_back(attended, tokens.shape)
         return torch.addcmul(tokens, self.gamma, attended)  # γ Σ_i a_ji h(x_i) + x_j
 
-    def project(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """f(x), g(x) and h(x) of tokens (B, T, N, C), arranged in sequences, C', C' and C wide.
+    def project(self, tokens: Tensor) -> Tensor:
+        """f(x), g(x) and h(x) of tokens (B, T, N, C) side by side: (B, T, N, 2C' + C).
 
         A 1×1×1 convolution is one linear map for every token, and the three are one matrix product.
         """
         weights, biases = zip(*((c.weight, c.bias) for c in (self.f, self.g, self.h)), strict=True)
-        widths = [self.f.out_channels, self.g.out_channels, self.h.out_channels]
-        f, g, h = F.linear(tokens, torch.cat(weights).flatten(1), torch.cat(biases)).split(widths, dim=-1)
-        return self.arrange(f), self.arrange(g), self.arrange(h)
+        return F.linear(tokens, torch.cat(weights).flatten(1), torch.cat(biases))
 
     def maps(self, x: Tensor) -> Tensor:
         """The attention maps a_ji of eq. 1 or 3, for plots: they take the memory that ``forward`` saves.
@@ -93,7 +92,7 @@ class SelfAttention(nn.Module):
         -------
         Values in [0, 1], j before i, each row (over i) summing to 1: T-SA (B, H, W, T, T), S-SA (B, T, N, N).
         """
-        keys, queries, _ = self.project(as_tokens(x))
+        keys, queries, _ = parts(self.arrange(self.project(as_tokens(x))), self.f.out_channels)
         return (queries @ keys.transpose(-1, -2)).softmax(dim=-1)
 
     def arrange(self, tokens: Tensor) -> Tensor:
@@ -184,19 +183,33 @@ class FactorizedSelfAttention(nn.Module):
         return maps
 
 
-def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+def parts(projected: Tensor, narrow: int) -> tuple[Tensor, ...]:
+    """Keys, queries and values, ``narrow``, ``narrow`` and C wide, of what ``SelfAttention.project`` gave."""
+    return projected.split([narrow, narrow, projected.shape[-1] - 2 * narrow], dim=-1)
+
+
+def attend(projected: Tensor, narrow: int) -> Tensor:
     """Σ_i a_ji h(x_i) for every sequence by the fused kernel, so that no attention map is ever in memory.
 
     Parameters
     ----------
-    queries, keys : (·, ·, L, C'). values : (·, ·, L, C) with C >= C'.
+    projected : f(x), g(x) and h(x) side by side, (·, ·, L, 2C' + C).
+    narrow : C', the width of f(x) and g(x).
 
     Returns
     -------
-    Tensor of the shape of ``values``.
+    Tensor of shape (·, ·, L, C).
     """
-    # The fused kernel wants one width, else it silently falls back to a form that stores the maps. Zeros appended to
-    # queries and keys change no product f·g. (Cutting the values into pieces C' wide was slower: a softmax for each.)
+    length, width = projected.shape[2], projected.shape[3] - 2 * narrow
+    if projected.device.type != "cpu" or (width <= 32 and length > 64):
+        return _by_kernel(*parts(projected, narrow))
+    return _InBlocks.apply(projected, narrow)
+
+
+def _by_kernel(keys: Tensor, queries: Tensor, values: Tensor) -> Tensor:
+    """The fused kernel forwards and backwards."""
+    # The kernel wants one width, else it silently falls back to a form that stores the maps. Zeros appended to queries
+    # and keys change no product f·g. (Cutting the values into pieces C' wide was slower: a softmax for each.)
     padding = (0, values.shape[-1] - queries.shape[-1])
     wide_queries, wide_keys = F.pad(queries, padding), F.pad(keys, padding)
     # The backward pass needs the padded tensors, but storing the narrow ones and padding again is cheaper.
@@ -213,6 +226,56 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
     with torch.autograd.graph.saved_tensors_hooks(store, restore):
         return F.scaled_dot_product_attention(wide_queries, wide_keys, values, scale=1.0)
+
+
+class _InBlocks(torch.autograd.Function):
+    """The fused kernel forwards; backwards the same formula on a few rows of the maps at a time.
+
+    The kernel's backward pass multiplies queries and keys padded to k times their width, four times. On a CPU that
+    costs more, where values are wide or sequences short, than computing some rows of the maps again from queries and
+    keys as they are: those rows stay in the processor's cache.
+    """
+
+    ROWS = 512
+    ENTRIES = 2**16
+
+    @staticmethod
+    def forward(ctx: Any, projected: Tensor, narrow: int) -> Tensor:
+        ctx.save_for_backward(projected)
+        ctx.narrow = narrow
+        return _by_kernel(*parts(projected, narrow))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        (projected,) = ctx.saved_tensors
+        to_projected = torch.empty_like(projected)
+        keys, queries, values = parts(projected, ctx.narrow)
+        to_keys, to_queries, to_values = parts(to_projected, ctx.narrow)
+        exact = torch.promote_types(projected.dtype, torch.float32)  # half precision is too coarse for a softmax
+        length = queries.shape[2]
+        rows = min(length, _InBlocks.ROWS)
+        together = max(1, _InBlocks.ENTRIES // (rows * length))
+        for outer in range(len(queries)):
+            for first in range(0, queries.shape[1], together):
+                these = (outer, slice(first, first + together))
+                k, v = keys[these], values[these]
+                for row in range(0, length, rows):
+                    some = (*these, slice(row, row + rows))
+                    q, dy = queries[some], gradient[some].to(v.dtype)
+                    a = (q @ k.mT).to(exact).softmax(dim=-1)
+                    da = (dy @ v.mT).to(exact)
+                    # Of softmax: ds = a · (da - Σ_i a da).
+                    ds = da.sub_(torch.linalg.vecdot(a, da).unsqueeze(-1)).mul_(a).to(q.dtype)
+                    to_queries[some] = ds @ k
+                    # The first rows replace what memory held; baddbmm_, for the others, is slow on many sequences.
+                    if row == 0:
+                        to_keys[these] = ds.mT @ q
+                        to_values[these] = a.to(v.dtype).mT @ dy
+                    else:
+                        to_keys[these].baddbmm_(ds.mT, q)
+                        to_values[these].baddbmm_(a.to(v.dtype).mT, dy)
+        return to_projected, None
 
 
 def as_tokens(x: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from g3an.attention import FactorizedSelfAttention, SelfAttention, as_tokens, as_video
+from g3an.attention import FactorizedSelfAttention, SelfAttention, as_tokens, as_video, parts
 from g3an.config import ModelConfig
 from g3an.errors import G3ANError
 
@@ -146,7 +146,7 @@ def plain_fsa(module: FactorizedSelfAttention, x: Tensor) -> Tensor:
     tokens = as_tokens(x)
     for name in module.parts:
         part = module.part(name)
-        keys, queries, values = part.project(tokens)
+        keys, queries, values = parts(part.arrange(part.project(tokens)), part.f.out_channels)
         attended = (queries @ keys.transpose(-1, -2)).softmax(dim=-1) @ values
         tokens = torch.addcmul(tokens, part.gamma, part.put_back(attended, tokens.shape))
     return as_video(tokens, x.shape)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from g3an.checkpoints import WEIGHTS_FOLDER, load_generator
+from g3an.config import TrainConfig
 from g3an.data import ClipDataset
 from g3an.errors import G3ANError
 from g3an.files import atomic_write, read_json, write_json
@@ -158,8 +159,10 @@ def _thinned(records: list[dict[str, float]], points: int = 200) -> list[dict[st
 
 
 def _markdown(card: dict[str, Any]) -> str:
-    training, config, nearest = card["training"], card["config"], card["nearest_training_clip"]
+    config, nearest = card["config"], card["nearest_training_clip"]
+    training = TrainConfig.from_dict(card["training"]).to_dict()  # a run begun by an older version lacks later settings
     places = ", ".join(f"G3_{place}" for place in config["attention_after"]) or "nowhere"
+    changes = card.get("training_changes", [])
     between, own = nearest["person_to_nearest_other_person"], nearest["sample_to_nearest_training_clip"]
     lines = [
         f"# Weights `{card['name']}`",
@@ -174,7 +177,11 @@ def _markdown(card: dict[str, Any]) -> str:
         f"- **Training**: {card['steps']:,} steps of {training['batch']} clips ({card['clips_seen']:,} clips), "
         f"{card['training_seconds'] / 60:.0f} minutes, {card['machine']}; loss {training['loss']}, "
         f"Adam {training['learning_rate_g']:g} (G) and {training['learning_rate_d']:g} (D), "
-        f"moving average {training['ema_decay']}, precision {training['precision']}, seed {training['seed']}.",
+        f"moving average {training['ema_decay']}, precision {training['precision']}, seed {training['seed']}; "
+        f"discriminators begin {training['discriminator_init']}, D_I sees {training['image_frames']} of a clip's "
+        f"frames, augmentation {' and '.join(training['augment']) or 'none'}, R1 {training['r1']:g}, "
+        f"spread of the batch {'seen' if training['batch_spread'] else 'not seen'}.",
+        *(f"- **Changed after step {change['after_step']:,}**: {_settings(change)}." for change in changes),
         f"- **Last losses**: {_last_losses(card['curve'])}.",
         f"- **Sliced Wasserstein distance** to {training['compared_clips']} training clips: "
         f"{card['sliced_wasserstein']} (a guide, no published metric).",
@@ -186,6 +193,14 @@ def _markdown(card: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _settings(change: dict[str, Any]) -> str:
+    def shown(value: Any) -> str:
+        return " and ".join(value) or "none" if isinstance(value, list) else str(value)
+
+    pairs = change["settings"].items()
+    return ", ".join(f"{name} {shown(value['from'])} → {shown(value['to'])}" for name, value in pairs)
 
 
 def _last_losses(curve: list[dict[str, float]]) -> str:

@@ -93,7 +93,28 @@ def run(
     _print(f"Finished: {_short(folder / path.with_suffix('.html').name)}")
 
 
-@app.command()
+def _train_settings(words: list[str]) -> dict[str, Any]:
+    """Fields of TrainConfig from ``NAME=VALUE`` words."""
+    from dataclasses import fields
+
+    from g3an.config import TrainConfig
+    from g3an.parameters import did_you_mean, from_word
+
+    known = {field.name: str(field.type) for field in fields(TrainConfig) if field.name != "profile"}
+    settings: dict[str, Any] = {}
+    for name, _, value in (word.partition("=") for word in words):
+        if name not in known:
+            raise G3ANError(f"Training has no setting '{name}'.{did_you_mean(name, known)}")
+        if name in settings:
+            raise G3ANError(f"The setting '{name}' is given twice.")
+        try:
+            settings[name] = from_word(value, known[name])
+        except ValueError:
+            raise G3ANError(f"The setting '{name}' is of type {known[name]}; {value!r} is not.") from None
+    return settings
+
+
+@app.command(cls=_WithPairs)
 def train(
     folder: Annotated[Path, typer.Option("--run", help="The run's folder: checkpoints, logs, samples, weights.")],
     dataset: Annotated[str, typer.Option(help="shapes, weizmann, folder or prepared.")] = "shapes",
@@ -104,6 +125,15 @@ def train(
     ] = None,
     profile: Annotated[str, typer.Option(help="The training: smoke, ablation, small or paper.")] = "small",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --run stopped.")] = False,
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-p",
+            "--parameter",
+            metavar="NAME VALUE",
+            help="A setting of the profile, such as: -p learning_rate_d 1e-4; repeatable.",
+        ),
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Instead of the profile's.")] = None,
     batch: Annotated[int | None, typer.Option(help="Instead of the profile's.")] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the profile's.")] = None,
@@ -117,7 +147,9 @@ def train(
     from g3an.training import train as train_network
 
     given = {"steps": steps, "batch": batch, "seed": seed, "loss": loss, "precision": precision, "workers": workers}
-    config = TrainConfig.from_profile(profile, **{name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    settings = _train_settings([*(pairs or []), *(f"{name}={value}" for name, value in given.items())])
+    config = TrainConfig.from_profile(profile, **settings)
     model = ModelConfig.from_preset(preset)
     if attention_after is not None:
         model = ModelConfig.from_preset(preset, attention_after=(attention_after,))

@@ -106,6 +106,19 @@ class TrainConfig:
         Decay of the exponential moving average of the generator's raw weights.
     video_width, image_width
         Channels after the first layer of D_V and D_I (64 in the released code).
+    image_frames
+        Frames of each clip that D_I sees in a step (1 in the released code).
+    discriminator_init
+        ``normal``, N(0, 0.02) as in the released code, or ``orthogonal``, which lets D_V begin to learn at once.
+    batch_spread
+        Whether the discriminators also see how far the samples of a batch lie apart, against a generator that makes
+        one person only.
+    augment
+        What is done to real and generated clips alike before they are judged, of :data:`AUGMENTATIONS`; empty, as in
+        the released code, does nothing. For sets of few clips.
+    r1, r1_every
+        Weight of the gradient penalty on real clips (0, as in the released code: none), and the steps from one to the
+        next; the weight is multiplied by the latter.
     clip_length, clip_steps, mirror
         Frames a clip, frame steps to draw from, and whether clips are mirrored at random.
     precision
@@ -130,6 +143,12 @@ class TrainConfig:
     ema_decay: float = 0.999
     video_width: int = 64
     image_width: int = 64
+    image_frames: int = 1
+    discriminator_init: str = "normal"
+    batch_spread: bool = False
+    augment: tuple[str, ...] = ()
+    r1: float = 0.0
+    r1_every: int = 8
     clip_length: int = 16
     clip_steps: tuple[int, ...] = (2,)
     mirror: bool = True
@@ -145,10 +164,15 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.loss not in ("bce", "hinge"):
             raise G3ANError(f"loss is {self.loss!r}; it must be 'bce' or 'hinge'.")
+        if self.discriminator_init not in ("normal", "orthogonal"):
+            raise G3ANError(f"discriminator_init is {self.discriminator_init!r}; it must be 'normal' or 'orthogonal'.")
+        unknown = [name for name in self.augment if name not in AUGMENTATIONS]
+        if unknown:
+            raise G3ANError(f"augment names {unknown[0]!r}; it must be of {', '.join(AUGMENTATIONS)}.")
         if self.precision not in ("no", "bf16", "fp16"):
             raise G3ANError(f"precision is {self.precision!r}; it must be 'no', 'bf16' or 'fp16'.")
         for name in ("steps", "batch", "steps_per_epoch", "log_every", "checkpoint_every", "sample_every",
-                     "statistics_passes"):  # fmt: skip
+                     "statistics_passes", "image_frames", "r1_every"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise G3ANError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         if self.batch < 2:
@@ -181,6 +205,8 @@ class TrainConfig:
 
 CONV_MODES = ("1p2d", "2p1d", "3d")
 
+AUGMENTATIONS = ("colour", "translation", "cutout")
+
 MODEL_PRESETS = {
     # Table 1: C = 1024, 512, 256, 128, 64 and T = 2, 4, 8, 16, 16 in G_V.
     "appendix": ModelConfig("appendix"),
@@ -201,8 +227,10 @@ TRAIN_PROFILES = {
         "smoke", steps=20, batch=4, steps_per_epoch=10, video_width=8, image_width=8, ema_decay=0.9,
         log_every=1, checkpoint_every=10, sample_every=20, compared_clips=16, statistics_passes=2,
     ),
-    "ablation": TrainConfig("ablation", steps=1000, batch=8, video_width=16, image_width=16, ema_decay=0.995),
-    "small": TrainConfig("small", steps=6000, batch=8, video_width=32, image_width=24, ema_decay=0.998),
+    "ablation": TrainConfig("ablation", steps=1000, batch=8, video_width=16, image_width=16, ema_decay=0.995,
+                            discriminator_init="orthogonal"),
+    "small": TrainConfig("small", steps=6000, batch=8, video_width=32, image_width=24, ema_decay=0.998,
+                         discriminator_init="orthogonal"),
     "paper": TrainConfig("paper", steps=50_000, batch=96, precision="bf16", workers=8, sample_every=1000),
 }  # fmt: skip
 

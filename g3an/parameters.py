@@ -112,6 +112,11 @@ def check_parameters(notebook: str | Path, given: Mapping[str, Any], *, text: bo
     return result
 
 
+def from_word(word: str, annotation: str) -> Any:
+    """A word of a command line in the type that an annotation names; ValueError where it fits none."""
+    return _convert_text(word, ast.parse(annotation, mode="eval").body)
+
+
 def _convert(value: Any, kind: ast.expr, text: bool) -> Any:
     """``value`` in the type that the annotation ``kind`` names; ValueError where it has another."""
     if text and isinstance(value, str):

@@ -28,6 +28,7 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm.auto import tqdm
 
+from g3an.augment import augment
 from g3an.checkpoints import read_state, save_generator, write_state
 from g3an.config import ModelConfig, TrainConfig
 from g3an.data import ClipDataset, open_dataset
@@ -36,6 +37,11 @@ from g3an.errors import G3ANError
 from g3an.evaluation.sliced import sliced_wasserstein
 from g3an.files import atomic_write, write_json
 from g3an.generator import Generator
+
+WITHOUT_EFFECT = frozenset(("profile", "steps", "workers", "log_every", "checkpoint_every", "sample_every",
+                            "compared_clips", "statistics_passes"))  # fmt: skip
+CHANGEABLE = frozenset(("learning_rate_g", "learning_rate_d", "ema_decay", "augment", "image_frames", "r1", "r1_every"))
+"""What a resumed run may have otherwise than before: what leaves its weights alone, and what the card then records."""
 
 LARGEST_LOSS = 100.0  # a GAN with spectral norm stays below 10; beyond this it will not come back
 SHOWN_ROWS = 8
@@ -114,6 +120,16 @@ def recompute_statistics(generator: Generator, seed: int, passes: int = 16, batc
     generator.eval()
 
 
+def gradient_penalty(judge: nn.Module, real: Tensor, *condition: Tensor | None) -> Tensor:
+    """R1 of Mescheder et al. (ICML 2018): the mean squared norm of the verdict's gradient at real clips or frames.
+
+    It damps the circles that G and D otherwise run in, where all samples take one colour after the other.
+    """
+    real = real.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(judge(real, *condition).float().sum(), real, create_graph=True)
+    return gradient.float().square().flatten(1).sum(1).mean()
+
+
 def draw_codes(
     config: ModelConfig, batch: int, seed: int, step: int, device: torch.device | str = "cpu"
 ) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -158,7 +174,8 @@ def train(
     model
         ``classes`` is filled in from the data where the preset leaves it empty and the data has several.
     resume
-        Go on from ``checkpoints/last.pt``; ``config.steps`` may be larger than it was.
+        Go on from ``checkpoints/last.pt``; ``config.steps`` may be larger than it was, and what
+        :data:`CHANGEABLE` names (the learning rates, say) may differ: it holds from there on, and the card says so.
     device
         ``auto`` takes what accelerate finds, ``cpu`` stays on the processor.
 
@@ -195,8 +212,9 @@ def train(
 
     torch.manual_seed(config.seed)  # initial weights
     generator = Generator(model)
-    video_judge = VideoDiscriminator(len(classes), config.video_width)
-    image_judge = ImageDiscriminator(config.image_width)
+    how = (config.discriminator_init, config.batch_spread)
+    video_judge = VideoDiscriminator(len(classes), config.video_width, *how)
+    image_judge = ImageDiscriminator(config.image_width, *how)
     optimiser_g = torch.optim.Adam(generator.parameters(), config.learning_rate_g, config.betas)
     optimiser_d = torch.optim.Adam(
         [*video_judge.parameters(), *image_judge.parameters()], config.learning_rate_d, config.betas
@@ -205,10 +223,14 @@ def train(
     named = {"generator": generator, "video": video_judge, "image": image_judge}
     named |= {"optimiser_g": optimiser_g, "optimiser_d": optimiser_d}  # type: ignore[dict-item]
     done, best, seconds = 0, math.inf, 0.0
+    changes: list[dict[str, Any]] = state["changes"] if state else []
     if state:
         for name, part in named.items():
             part.load_state_dict(state[name])
         average.weights = state["average"]
+        for optimiser, rate in ((optimiser_g, config.learning_rate_g), (optimiser_d, config.learning_rate_d)):
+            for group in optimiser.param_groups:
+                group["lr"] = rate  # the state brought the rate it was saved with
         done, best, seconds = state["step"], state["best"], state["seconds"]
     generator, video_judge, image_judge, optimiser_g, optimiser_d = accelerator.prepare(
         generator, video_judge, image_judge, optimiser_g, optimiser_d
@@ -235,7 +257,7 @@ def train(
         _require_finite(bare, step, checkpoints)
         content = {name: _bare(accelerator, part).state_dict() for name, part in named.items()}
         content |= {"average": average.weights, "step": step, "best": best, "seconds": time.monotonic() - started}
-        content |= {"model": model.to_dict(), "config": config.to_dict(), "dataset": dataset_name}
+        content |= {"model": model.to_dict(), "config": config.to_dict(), "dataset": dataset_name, "changes": changes}
         write_state(checkpoints / "last.pt", content)
 
     named = {
@@ -253,16 +275,22 @@ def train(
             if classes:
                 c_real = one_hot(place[batch["category"]], len(classes)).float().to(accelerator.device)
             frames = _frame_choice(config, step)[:, mine].to(accelerator.device)
+            transforms = torch.Generator().manual_seed(_mix(config.seed, step, 3, accelerator.process_index))
 
             fake = generator(z_a, z_m, c)
             # One D step. D_V and D_I hold no batch statistics, so real and fake share a pass.
             both = torch.cat([real, fake.detach()])
             c_both = None if c is None or c_real is None else torch.cat([c_real, c])
-            v_real, v_fake = video_judge(both, c_both).float().chunk(2)
-            i_real, i_fake = image_judge(_pick(both, frames.flatten())).float().chunk(2)
+            v_real, v_fake = video_judge(augment(both, config.augment, transforms), c_both, 2).float().chunk(2)
+            stills = augment(_pick(both, frames.flatten(0, 1)), config.augment, transforms)
+            i_real, i_fake = image_judge(stills, 2).float().chunk(2)
             loss_v = discriminator_loss(v_real, v_fake, config.loss)
             loss_i = discriminator_loss(i_real, i_fake, config.loss)
             loss_d = loss_v + loss_i
+            if config.r1 and step % config.r1_every == 0:
+                stills = _pick(real, frames[0])
+                flatness = gradient_penalty(video_judge, real, c_real) + gradient_penalty(image_judge, stills)
+                loss_d = loss_d + config.r1_every * config.r1 / 2 * flatness
             _require_sane(loss_d, "discriminators", step, checkpoints)
             optimiser_d.zero_grad()
             accelerator.backward(loss_d)
@@ -272,8 +300,8 @@ def train(
             for judge in judges:
                 judge.requires_grad_(False)
             with accelerator.autocast():
-                v_fake = judges[0](fake, c).float()
-                i_fake = judges[1](_pick(fake, frames[1])).float()
+                v_fake = judges[0](augment(fake, config.augment, transforms), c).float()
+                i_fake = judges[1](augment(_pick(fake, frames[1]), config.augment, transforms)).float()
             loss_g = generator_loss(v_fake, config.loss) + generator_loss(i_fake, config.loss)
             _require_sane(loss_g, "generator", step, checkpoints)
             optimiser_g.zero_grad()
@@ -309,7 +337,7 @@ def train(
                     best = distance
                     keep(step)
                     _copy(checkpoints / "last.pt", checkpoints / "best.pt")
-                    _save(sampler, run / "best", data, model, config, step, distance, now - started)
+                    _save(sampler, run / "best", data, config, changes, step, distance, now - started)
             if step % config.checkpoint_every == 0 or step == config.steps or stop.asked:
                 keep(step)
             if stop.asked:
@@ -324,7 +352,8 @@ def train(
         if done >= config.steps:  # resumed after its last step
             sampler = average.network(bare, config.seed, config.statistics_passes)
             distance = _sample(sampler, reference, run, config.steps, config.seed)
-        _save(sampler, run / "generator", data, model, config, config.steps, distance, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        _save(sampler, run / "generator", data, config, changes, config.steps, distance, seconds)
     accelerator.wait_for_everyone()
     return card
 
@@ -356,14 +385,15 @@ def _batches(data: ClipDataset, config: TrainConfig, done: int, mine: slice) -> 
 
 
 def _frame_choice(config: TrainConfig, step: int) -> Tensor:
-    """The frame that D_I sees of each real (row 0) and generated clip (row 1), ``(2, batch)``."""
+    """The frames that D_I sees of each real (row 0) and generated clip (row 1), ``(2, batch, image_frames)``."""
     random = torch.Generator().manual_seed(_mix(config.seed, step, 2))
-    return torch.randint(config.clip_length, (2, config.batch), generator=random)
+    return torch.randint(config.clip_length, (2, config.batch, config.image_frames), generator=random)
 
 
 def _pick(videos: Tensor, frames: Tensor) -> Tensor:
-    """One frame of each video: ``(batch, 3, T, H, W)`` and ``(batch,)`` give ``(batch, 3, H, W)``."""
-    return videos[torch.arange(len(videos), device=videos.device), :, frames % videos.shape[2]]
+    """k frames of each video: ``(batch, 3, T, H, W)`` and ``(batch, k)`` give ``(batch * k, 3, H, W)``."""
+    which = torch.arange(len(videos), device=videos.device)[:, None]
+    return videos[which, :, frames % videos.shape[2]].flatten(0, 1)
 
 
 def _require_sane(loss: Tensor, whose: str, step: int, checkpoints: Path) -> None:
@@ -401,11 +431,18 @@ def _state_to_resume(
     state = read_state(last)
     if state["model"] != model.to_dict() or state["dataset"] != dataset_name:
         raise G3ANError(f"{run} was trained with another network or data set; resume with the same, or start anew.")
-    free = {"steps", "workers", "log_every", "checkpoint_every", "sample_every", "profile",
-            "compared_clips", "statistics_passes"}  # fmt: skip
-    changed = [name for name, value in state["config"].items() if name not in free and value != config.to_dict()[name]]
+    before, now = TrainConfig.from_dict(state["config"]).to_dict(), config.to_dict()
+    changed = {
+        name: {"from": before[name], "to": value}
+        for name, value in now.items()
+        if value != before[name] and name not in WITHOUT_EFFECT
+    }
+    fixed = [name for name in changed if name not in CHANGEABLE]
+    if fixed:
+        raise G3ANError(f"{run} was trained with another {', '.join(fixed)}; resume with the same, or start anew.")
+    state.setdefault("changes", [])
     if changed:
-        raise G3ANError(f"{run} was trained with another {', '.join(changed)}; resume with the same, or start anew.")
+        state["changes"].append({"after_step": state["step"], "settings": changed})
     return state
 
 
@@ -444,7 +481,7 @@ def _reference_clips(data: ClipDataset, count: int) -> Tensor:
 
 
 def _save(
-    sampler: Generator, path: Path, data: ClipDataset, model: ModelConfig, config: TrainConfig,
+    sampler: Generator, path: Path, data: ClipDataset, config: TrainConfig, changes: list[dict[str, Any]],
     step: int, distance: float, seconds: float,
 ) -> None:  # fmt: skip
     card = {
@@ -456,6 +493,7 @@ def _save(
         "training_seconds": round(seconds),
         "sliced_wasserstein": round(distance, 4),
         "training": config.to_dict(),
+        "training_changes": changes,
     }
     save_generator(path, sampler, card)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from g3an import bench
+from g3an import attention, bench
 from g3an.attention import FactorizedSelfAttention, SpatialSelfAttention, TemporalSelfAttention, attend
 from g3an.errors import G3ANError
 
@@ -91,7 +91,11 @@ def test_parts_choose_and_order(parts, x):
         assert torch.allclose(module(x), expected, rtol=0, atol=1e-12)
 
 
-def test_gradients_equal_those_of_the_plain_form(x):
+@pytest.mark.parametrize(("rows", "entries"), [(512, 2**16), (5, 2**16), (512, 1), (4, 40)])
+def test_gradients_equal_those_of_the_plain_form(x, rows, entries, monkeypatch):
+    """However the maps are cut into blocks."""
+    monkeypatch.setattr(attention._InBlocks, "ROWS", rows)
+    monkeypatch.setattr(attention._InBlocks, "ENTRIES", entries)
     module = made(FactorizedSelfAttention).train()
     plain = made(FactorizedSelfAttention).train()
     weight = torch.randn_like(x)
@@ -179,18 +183,23 @@ def test_spectral_norm_divides_each_convolution_by_its_largest_singular_value():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("kind", [TemporalSelfAttention, SpatialSelfAttention])
-def test_the_fused_kernel_runs_in_training(kind, dtype):
-    module = kind(32).train()
+@pytest.mark.parametrize(
+    ("kind", "channels", "backward_too"),
+    [(TemporalSelfAttention, 32, 0), (SpatialSelfAttention, 32, 1), (SpatialSelfAttention, 64, 0)],
+)
+def test_the_fused_kernel_runs_in_training(kind, channels, backward_too, dtype):
+    """Backwards only where values are narrow and sequences long; else the maps are computed again in blocks."""
+    module = kind(channels).train()
     nn.init.ones_(module.gamma)
-    x = torch.randn(2, 32, 16, 8, 8, requires_grad=True)
+    x = torch.randn(2, channels, 16, 10, 10, requires_grad=True)
     with torch.profiler.profile() as profiler, torch.autocast("cpu", dtype, enabled=dtype is not torch.float32):
         y = module(x)
         y.sum().backward()
     ran = {event.key: event.count for event in profiler.key_averages()}
     assert ran.get(FUSED) == 1
-    assert ran.get(f"{FUSED}_backward") == 1
-    assert not {"aten::softmax", "aten::_softmax"} & set(ran)
+    assert ran.get(f"{FUSED}_backward", 0) == backward_too
+    if backward_too:
+        assert not {"aten::softmax", "aten::_softmax"} & set(ran)
     assert y.shape == x.shape and y.dtype == torch.float32
 
 
@@ -214,10 +223,11 @@ def test_peak_memory_of_forward_and_backward(channels, share):
 
 def test_an_output_that_is_dropped_without_backward_is_freed():
     """What is saved for the backward pass must not keep the output alive that it belongs to."""
-    queries, keys, values = (torch.randn(1, 1, 8, width, requires_grad=True) for width in (2, 2, 16))
-    attended = weakref.ref(attend(queries, keys, values))
-    gc.collect()
-    assert attended() is None
+    for length, channels in ((100, 16), (8, 16), (8, 64)):  # both ways of going backwards
+        projected = torch.randn(1, 1, length, 4 + channels, requires_grad=True)
+        attended = weakref.ref(attend(projected, 2))
+        gc.collect()
+        assert attended() is None
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,9 @@ def test_a_run_from_the_command_line(project, make_notebook):
         (["figures", "fig6"], "There is no figure 'fig6'"),
         (["train", "--run", "r", "--preset", "tiny"], "There is no preset 'tiny'"),
         (["train", "--run", "r", "--profile", "smoke", "--loss", "l2"], "loss is 'l2'"),
+        (["train", "--run", "r", "-p", "learning_rat_g", "1"], "Did you mean 'learning_rate_g'"),
+        (["train", "--run", "r", "-p", "r1", "much"], "'r1' is of type float"),
+        (["train", "--run", "r", "-p", "steps", "3", "--steps", "4"], "'steps' is given twice"),
     ],
 )
 def test_a_mistake_is_one_sentence_on_stderr_and_code_2(project, make_notebook, monkeypatch, capsys, words, said):
@@ -88,10 +91,13 @@ def test_training_options_reach_the_trainer(monkeypatch, tmp_path):
 
     monkeypatch.setattr("g3an.training.train", fake)
     words = "--run r --dataset folder --root clips --preset appendix --profile smoke --steps 7 --seed 5 --resume"
+    words += " -p learning_rate_d 1e-4 -p augment [translation,colour] -p r1 1"
     assert call(monkeypatch, "train", *words.split(), "--device", "cpu") == 0
     assert (seen["folder"], seen["dataset"], seen["root"]) == (Path("r"), "folder", Path("clips"))
     assert seen["model"].preset == "appendix"
     assert (seen["config"].profile, seen["config"].steps, seen["config"].seed) == ("smoke", 7, 5)
+    config = seen["config"]
+    assert (config.learning_rate_d, config.augment, config.r1) == (1e-4, ("translation", "colour"), 1.0)
     assert seen["resume"] is True and seen["device"] == "cpu"
 
 

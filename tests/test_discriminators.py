@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from g3an.discriminators import ImageDiscriminator, VideoDiscriminator
+from g3an.discriminators import BatchSpread, ImageDiscriminator, VideoDiscriminator
 from g3an.errors import G3ANError
 
 
@@ -50,3 +50,45 @@ def test_wrong_input() -> None:
 
 def test_image_discriminator() -> None:
     assert ImageDiscriminator(width=4)(torch.randn(5, 3, 64, 64)).shape == (5,)
+
+
+def test_orthogonal_weights_let_the_input_through() -> None:
+    """Under spectral norm, what reaches the logit depends on how far apart the singular values are."""
+    clips = torch.randn(8, 3, 16, 64, 64, generator=torch.Generator().manual_seed(0))
+    spread = {}
+    for initial in ("normal", "orthogonal"):
+        torch.manual_seed(0)
+        judge = VideoDiscriminator(width=16, initial=initial)
+        spread[initial] = judge(clips).std().item()
+        for layer in (judge.features[0], judge.features[2], judge.logit):
+            values = torch.linalg.svdvals(layer.weight.detach().flatten(1))
+            assert values[0].item() == pytest.approx(1, abs=0.1)
+            if initial == "orthogonal":
+                assert torch.allclose(values, torch.ones_like(values), atol=0.01)
+    assert spread["orthogonal"] > 3 * spread["normal"] > 0
+
+
+def test_spread_of_a_batch_against_its_formula() -> None:
+    spread = BatchSpread(3)
+    spread.weight.data = torch.tensor([1.0, -2.0, 0.5])
+    features = torch.randn(8, 3, 4, 1, 1)
+    halves = [half.std(0, unbiased=False).mean((1, 2, 3)) @ spread.weight for half in features.split(4)]
+    assert torch.allclose(spread(features, 2), torch.stack(halves).repeat_interleave(4), atol=1e-6)
+    assert torch.allclose(spread(features[:1].expand(4, 3, 4, 1, 1)), torch.zeros(4), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "judge", [VideoDiscriminator(2, 4, batch_spread=True), ImageDiscriminator(4, batch_spread=True)]
+)
+def test_with_spread_the_others_in_the_group_count(judge) -> None:
+    """Begins as the judge without it; once its weight is learned, only those of the same group play a part."""
+    judge.eval()
+    shape = (4, 3, 16, 64, 64) if isinstance(judge, VideoDiscriminator) else (4, 3, 64, 64)
+    batch = torch.randn(shape)
+    c = (torch.eye(2)[[0, 1, 0, 1]],) if isinstance(judge, VideoDiscriminator) else ()
+    changed = batch.clone()
+    changed[3] *= 0.2
+    assert torch.allclose(judge(batch, *c)[:3], judge(changed, *c)[:3], atol=1e-5)
+    judge.spread.weight.data.fill_(1.0)
+    one, other = judge(batch, *c, groups=2), judge(changed, *c, groups=2)
+    assert torch.allclose(one[:2], other[:2], atol=1e-5) and not torch.allclose(one[2], other[2], atol=1e-5)

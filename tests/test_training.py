@@ -21,7 +21,15 @@ from g3an.config import ModelConfig, TrainConfig
 from g3an.errors import G3ANError
 from g3an.evaluation.sliced import sliced_wasserstein
 from g3an.generator import Generator
-from g3an.training import MovingAverage, discriminator_loss, draw_codes, generator_loss, recompute_statistics, train
+from g3an.training import (
+    MovingAverage,
+    discriminator_loss,
+    draw_codes,
+    generator_loss,
+    gradient_penalty,
+    recompute_statistics,
+    train,
+)
 
 TINY = ModelConfig.from_preset("small", widths=(8, 8, 8, 8, 8), attention_after=(1,))
 QUICK = {"steps": 6, "batch": 4, "steps_per_epoch": 4, "checkpoint_every": 2, "sample_every": 3}
@@ -50,6 +58,16 @@ def test_losses_against_their_formulas() -> None:
     assert discriminator_loss(real, fake, "hinge").item() == pytest.approx(1.0 + 0.75)
     assert torch.allclose(generator_loss(fake), -fake.sigmoid().log().mean())
     assert generator_loss(fake, "hinge").item() == pytest.approx(1.25)
+
+
+def test_gradient_penalty_of_a_linear_judge_is_its_slope() -> None:
+    slope = torch.randn(3 * 4 * 4, generator=torch.Generator().manual_seed(0))
+    judge = nn.Sequential(nn.Flatten(), nn.Linear(48, 1, bias=False))
+    judge[1].weight = nn.Parameter(slope[None].clone())
+    penalty = gradient_penalty(judge, torch.randn(5, 3, 4, 4))
+    assert penalty.item() == pytest.approx(slope.square().sum().item(), rel=1e-5)
+    penalty.backward()
+    assert torch.allclose(judge[1].weight.grad[0], 2 * slope)
 
 
 def test_codes_depend_on_seed_and_step_only() -> None:
@@ -116,7 +134,16 @@ def test_a_run_leaves_everything(tmp_path: Path) -> None:
         train(run, "shapes", None, TINY, smoke(), progress=False, device="cpu")
 
 
-@pytest.mark.parametrize("changes", [{"loss": "hinge"}, {"precision": "bf16"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"loss": "hinge"},
+        {"precision": "bf16"},
+        {"augment": ("colour", "translation", "cutout"), "discriminator_init": "orthogonal", "batch_spread": True},
+        {"image_frames": 3},
+        {"r1": 1.0, "r1_every": 2, "precision": "bf16"},
+    ],
+)
 def test_options_train(tmp_path: Path, changes: dict) -> None:
     train(tmp_path / "run", "shapes", None, TINY, smoke(steps=2, **changes), progress=False, device="cpu")
 
@@ -257,3 +284,23 @@ def test_a_longer_run_goes_on_from_a_shorter_one(tmp_path: Path) -> None:
     train(tmp_path / "whole", "shapes", None, TINY, smoke(steps=3), progress=False, device="cpu")
     expected, found = weights_of(tmp_path / "whole"), weights_of(tmp_path / "run")
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_a_run_goes_on_with_other_learning_rates(tmp_path: Path) -> None:
+    """The advice that failed runs give."""
+    train(tmp_path / "run", "shapes", None, TINY, smoke(steps=2), progress=False, device="cpu")
+    slower = smoke(steps=3, learning_rate_g=1e-5, learning_rate_d=3e-5)
+    train(tmp_path / "run", "shapes", None, TINY, slower, resume=True, progress=False, device="cpu")
+    state = read_state(tmp_path / "run" / "checkpoints" / "last.pt")
+    assert [state[f"optimiser_{part}"]["param_groups"][0]["lr"] for part in "gd"] == [1e-5, 3e-5]
+    changes = [{"after_step": 2, "settings": {"learning_rate_g": {"from": 2e-4, "to": 1e-5},
+                                              "learning_rate_d": {"from": 2e-4, "to": 3e-5}}}]  # fmt: skip
+    assert state["changes"] == changes
+    assert load_generator(tmp_path / "run" / "generator.json").card["training_changes"] == changes
+    train(tmp_path / "still", "shapes", None, TINY, smoke(steps=2), progress=False, device="cpu")
+    before = weights_of(tmp_path / "still")
+    still = smoke(steps=3, learning_rate_g=0.0, learning_rate_d=0.0)
+    train(tmp_path / "still", "shapes", None, TINY, still, resume=True, progress=False, device="cpu")
+    after = weights_of(tmp_path / "still")
+    learned = [name for name in before if name.startswith("generator") and name.endswith("conv.weight")]
+    assert learned and all(torch.equal(before[name], after[name]) for name in learned)
