@@ -259,10 +259,11 @@ class _InBlocks(torch.autograd.Function):
         for outer in range(len(queries)):
             for first in range(0, queries.shape[1], together):
                 these = (outer, slice(first, first + together))
-                k, v = keys[these], values[these]
+                # Small products of matrices that are not contiguous are done, and copied, one by one.
+                k, v = keys[these].contiguous(), values[these].contiguous()
                 for row in range(0, length, rows):
                     some = (*these, slice(row, row + rows))
-                    q, dy = queries[some], gradient[some].to(v.dtype)
+                    q, dy = queries[some].contiguous(), gradient[some].to(v.dtype).contiguous()
                     a = (q @ k.mT).to(exact).softmax(dim=-1)
                     da = (dy @ v.mT).to(exact)
                     # Of softmax: ds = a · (da - Σ_i a da).
