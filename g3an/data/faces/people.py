@@ -80,11 +80,13 @@ def _hue(hue: float, saturation: float, value: float) -> np.ndarray:
 
 
 @lru_cache(maxsize=16)
-def _person(values: tuple[float, ...]) -> Person:
-    f = {factor.name: value for factor, value in zip(APPEARANCE, values, strict=True)}
+def _person(factors: tuple[float, ...]) -> Person:
+    f = {factor.name: value for factor, value in zip(APPEARANCE, factors, strict=True)}
     hair = _hair(f)
     neutral = with_hair(_neutral(f), hair["hairline"], hair["volume"])
-    return Person(neutral=neutral, **hair, **_colours(f), **_light(f))
+    values = {"neutral": neutral, **hair, **_colours(f), **_light(f)}
+    # Single precision throughout, which halves the time that colours take.
+    return Person(**{k: v.astype(np.float32) if isinstance(v, np.ndarray) else v for k, v in values.items()})
 
 
 def person(appearance: np.ndarray) -> Person:
@@ -136,7 +138,7 @@ def _colours(f: dict[str, float]) -> dict[str, Any]:
         "lips": lips,
         "hair": hair,
         "brow": np.minimum(0.65 * hair + 0.04 * skin, 0.55 * skin),
-        "brow_width": 0.038 + 0.030 * f["brow_width"],
+        "brow_width": 0.046 + 0.032 * f["brow_width"],
         "beard": f["beard"] * np.clip((f["sex"] - 0.5) / 0.3, 0, 1),
         "iris": _between(_IRIS, f["iris"]),
         "shirt": _hue(f["shirt_hue"], 0.45, 0.2 + 0.65 * f["shirt_light"]),

@@ -29,8 +29,8 @@ PIVOT = np.array([0.0, 6.2, 0.35], np.float32)
 
 FACE = 1.3
 DISTANCE = 11.0
-HALF_WIDTH = 1.22
-CENTRE = 7.34
+HALF_WIDTH = 1.36
+CENTRE = 7.17
 """The camera: depth of the face, its distance from there, half of what it sees there, and the height it looks at."""
 
 
@@ -96,10 +96,14 @@ class _Rig:
         before = (asset.part == LONG_HAIR) & (middle[:, 2] > 0.62 - 0.5 * smooth(middle[:, 1], 6.4, 5.6))
         # The back of the head is never seen: fewer triangles to hand over for each frame.
         back = np.where(asset.part == LONG_HAIR, -0.45, -0.12)
-        seen = (middle[:, 2] > back) & ~before
-        self.triangles = {
-            False: np.ascontiguousarray(asset.triangles[seen & (asset.part != LONG_HAIR)]),
-            True: np.ascontiguousarray(asset.triangles[seen]),
+        seen = (middle[:, 2] > back) & ~before & (middle[:, 1] > 5.4)
+        number = {False: np.flatnonzero(seen & (asset.part != LONG_HAIR)), True: np.flatnonzero(seen)}
+        self.triangles = {long: np.ascontiguousarray(asset.triangles[some]) for long, some in number.items()}
+        # What is handed over for each frame: a corner costs there, so only those that are used.
+        self.corners = {long: np.unique(triangles) for long, triangles in self.triangles.items()}
+        self.handed = {
+            long: np.searchsorted(self.corners[long], triangles).astype(np.int32)
+            for long, triangles in self.triangles.items()
         }
         self.gather = {}
         for long, corners in self.triangles.items():
@@ -110,7 +114,7 @@ class _Rig:
             )
         # What a hit takes from the three corners of its triangle besides the normal.
         self.attributes = np.concatenate([t, asset.masks], 1).astype(np.float32)
-        self.triangle_part = {False: asset.part[seen & (asset.part != LONG_HAIR)], True: asset.part[seen]}
+        self.triangle_part = {long: asset.part[some] for long, some in number.items()}
 
 
 @lru_cache(maxsize=1)
@@ -121,7 +125,7 @@ def rig() -> _Rig:
 
 def hair_field(place: np.ndarray, line: np.ndarray, ears: np.ndarray | float = 0.0) -> np.ndarray:
     """How far above its hair's lower edge a place on the template lies, in decimetres; below 0 there is skin."""
-    edge = np.interp(place[:, 2], HAIRLINE_Z, line)
+    edge = np.interp(place[:, 2], HAIRLINE_Z, line).astype(np.float32)
     return place[:, 1] - edge - 0.9 * np.asarray(ears)
 
 
@@ -177,7 +181,7 @@ def draw(person: Person, pose: Pose, size: int = 64, samples: int = 2) -> np.nda
     n = normals(v, triangles, r.gather[person.long])
     eye, rays = camera(size * samples)
     scene = EmbreeScene(_device())
-    TriangleMesh(scene, np.ascontiguousarray(v, np.float32), triangles)
+    TriangleMesh(scene, v[r.corners[person.long]].astype(np.float32), r.handed[person.long])
     found = scene.run(eye, rays, query="INTERSECT", output=True)
     hit = np.flatnonzero(found["primID"] >= 0)
     which = found["primID"][hit]
@@ -277,7 +281,7 @@ class _Surface:
 
     def paint(self, colour: np.ndarray | float, cover: np.ndarray) -> None:
         """Lay a colour over the albedo, ``cover`` in [0, 1]."""
-        self.albedo[:] += (colour - self.albedo) * cover[:, None]
+        self.albedo[:] += (np.asarray(colour, np.float32) - self.albedo) * cover[:, None].astype(np.float32)
 
 
 def _surface(person: Person, pose: Pose, hits: _Hits, turn: np.ndarray, eyes: dict[int, np.ndarray]) -> _Surface:
@@ -307,9 +311,9 @@ def _paint_skin(person: Person, hits: _Hits, surface: _Surface) -> None:
     surface.albedo[:] *= (1 - 0.10 * below_eye)[:, None]
     # What is shaved shows on chin, jaw and upper lip.
     upper_edge = 0.55 * np.clip(side - 0.3, 0, 1) + 0.10 * smooth(side, 0.1, 0.3)
-    bearded = smooth(y - upper_edge, 6.86, 6.72) * smooth(y, 6.0, 6.25) * smooth(z, 0.3, 0.6)
+    bearded = smooth(y - upper_edge, 6.90, 6.64) * smooth(y, 5.95, 6.3) * smooth(z, 0.25, 0.75)
     bearded *= 1 - smooth(hits.mask[:, 0], 0.2, 0.6)
-    surface.paint(0.6 * person.hair + np.array([0.01, 0.01, 0.012]), 0.75 * person.beard * bearded)
+    surface.paint(0.6 * person.hair + np.array([0.01, 0.01, 0.012]), 0.55 * person.beard * bearded)
     # Shade below the chin and in the nostrils, which the lights would not know of.
     throat = smooth(y, 6.35, 6.05) * smooth(z, 1.3, 0.6) * smooth(y, 5.3, 5.8)
     nostril = np.exp(-((side - 0.085) ** 2 / 0.0018 + (y - 6.875) ** 2 / 0.0015)) * smooth(z, 1.40, 1.45)
@@ -339,7 +343,7 @@ def _paint_features(person: Person, hits: _Hits, surface: _Surface) -> None:
 
 def _paint_shirt(person: Person, hits: _Hits, surface: _Surface) -> None:
     side, y, z = hits.at()
-    collar = 5.62 + 0.16 * smooth(side, 0.0, 0.9) - 0.10 * smooth(z, 0.2, 1.0)
+    collar = 5.86 + 0.16 * smooth(side, 0.0, 0.9) - 0.14 * smooth(z, 0.2, 1.0)
     cloth = ((hits.part == BODY) & (y < collar)).astype(np.float32)
     hem = 1 - 0.25 * smooth(y, collar - 0.05, collar)
     surface.paint(person.shirt * hem[:, None], cloth)
