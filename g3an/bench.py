@@ -1,4 +1,4 @@
-"""What attention and a training step cost on this machine: the numbers behind `g3an bench`."""
+"""What attention, a training step and a simulated face cost on this machine: the numbers behind `g3an bench`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
 from statistics import median
 from typing import Any
 
@@ -139,6 +141,57 @@ def table(result: dict[str, Any]) -> str:
     for row in cells:
         lines.append("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
     return "\n".join(lines)
+
+
+def faces(repeats: int = 5, people: int = 8) -> dict[str, Any]:
+    """Frames of simulated faces at 64×64 by each ray caster that is installed, on one core.
+
+    A turn draws one clip of another person; the ray casters take turns.
+
+    Returns
+    -------
+    Plain types for JSON; ``rows`` holds for each ray caster the median milliseconds of a frame, and its time over the
+    first one's.
+
+    Raises
+    ------
+    G3ANError
+        ``repeats`` or ``people`` is below 1, or no ray caster is installed.
+    """
+    from g3an.data.faces.motion import poses
+    from g3an.data.faces.people import person
+    from g3an.data.faces.rays import BACKENDS, installed
+    from g3an.data.faces.render import draw
+    from g3an.data.faces.sets import videos
+
+    if people < 1:
+        raise G3ANError(f"A measurement needs at least 1 person, not {people}.")
+    names = [installed(), *(name for name in BACKENDS if name != installed() and find_spec(name) is not None)]
+    taken: dict[str, list[float]] = {name: [] for name in names}
+    with _threads(1, repeats):
+        for video in videos("mug-sim")[:: len(videos("mug-sim")) // people][:people]:
+            who, steps = person(video.appearance()), poses("mug-sim", video.motion())
+            clips: dict[str, Callable[[], Any]] = {
+                name: partial(_draw_clip, draw, who, steps, name) for name in names
+            }
+            for clip in clips.values():
+                clip()
+            for name, times in _take_turns(clips, repeats).items():
+                taken[name] += [seconds / len(steps) for seconds in times]
+    rows = [
+        {
+            "ray_caster": name,
+            "frame_ms": _round(1e3 * median(taken[name])),
+            "times_as_long": _round(_ratio(taken[name], taken[names[0]])),
+        }
+        for name in names
+    ]
+    return {"measured": "one simulated face at 64×64, 2×2 rays a pixel", **_machine(1, repeats), "rows": rows}
+
+
+def _draw_clip(draw: Callable[..., Any], who: Any, steps: list[Any], backend: str) -> None:
+    for step in steps:
+        draw(who, step, backend=backend)
 
 
 def plain_fsa(module: FactorizedSelfAttention, x: Tensor) -> Tensor:

@@ -181,6 +181,7 @@ def _markdown(card: dict[str, Any]) -> str:
         f"discriminators begin {training['discriminator_init']}, D_I sees {training['image_frames']} of a clip's "
         f"frames, augmentation {' and '.join(training['augment']) or 'none'}, R1 {training['r1']:g}, "
         f"spread of the batch {'seen' if training['batch_spread'] else 'not seen'}.",
+        *_perceived(training),
         *(f"- **Changed after step {change['after_step']:,}**: {_settings(change)}." for change in changes),
         f"- **Last losses**: {_last_losses(card['curve'])}.",
         f"- **Sliced Wasserstein distance** to {training['compared_clips']} training clips: "
@@ -193,6 +194,16 @@ def _markdown(card: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _perceived(training: dict[str, Any]) -> list[str]:
+    if not training["perception"]:
+        return []
+    together = {1: "drawn one by one", 2: "in pairs of one person", 4: "in fours of one category and two people"}
+    return [
+        f"- **Perceptual judge**: weight {training['perception']:g}, {training['perception_frames']} frames of a clip, "
+        f"clips {together[training['together']]}; weight of the diversity loss {training['diversity']:g}."
+    ]
 
 
 def _settings(change: dict[str, Any]) -> str:

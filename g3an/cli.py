@@ -32,6 +32,7 @@ class Benchmark(StrEnum):
 
     fsa = "fsa"
     train_step = "train-step"
+    faces = "faces"
 
 
 @app.command()
@@ -117,7 +118,9 @@ def _train_settings(words: list[str]) -> dict[str, Any]:
 @app.command(cls=_WithPairs)
 def train(
     folder: Annotated[Path, typer.Option("--run", help="The run's folder: checkpoints, logs, samples, weights.")],
-    dataset: Annotated[str, typer.Option(help="shapes, weizmann, folder or prepared.")] = "shapes",
+    dataset: Annotated[
+        str, typer.Option(help="shapes, mug-sim, uva-nemo-sim, weizmann, folder or prepared.")
+    ] = "shapes",
     root: Annotated[Path | None, typer.Option(help="Where the data set lies.")] = None,
     preset: Annotated[str, typer.Option(help="The network: appendix, official or small.")] = "small",
     attention_after: Annotated[
@@ -177,6 +180,21 @@ def prepare(
     raise typer.Exit(report.exit_code)
 
 
+@app.command()
+def render(
+    dataset: Annotated[str, typer.Argument(help="mug-sim or uva-nemo-sim.")],
+    cache: Annotated[
+        Path | None, typer.Option(help="Where to; by default G3AN_CACHE, or the user's cache folder.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; by default one a core.")] = None,
+) -> None:
+    """Draw a simulated data set, about 750 MB, before it is first used; what is drawn already is kept."""
+    from g3an.data.faces.sets import render as draw_all
+
+    folder = draw_all(dataset, cache, workers=workers)
+    _print(f"{dataset} is in {_short(folder)}.")
+
+
 @app.command("import-official")
 def import_official(
     source: Annotated[Path, typer.Argument(help="The authors' .pth file.")],
@@ -194,11 +212,12 @@ def bench(
     name: Annotated[Benchmark, typer.Argument(help="What to measure.")],
     json: Annotated[Path | None, typer.Option("--json", help="Also write the numbers here.")] = None,
 ) -> None:
-    """Measure attention (fsa) or a training step (train-step) on this machine."""
+    """Measure attention (fsa), a training step (train-step) or a frame of simulated faces (faces) on this machine."""
     from g3an import bench as benches
     from g3an.files import write_json
 
-    measured = benches.fsa() if name is Benchmark.fsa else benches.train_step()
+    measure: Callable[[], dict[str, Any]] = getattr(benches, name.value.replace("-", "_"))
+    measured = measure()
     if json:
         write_json(json, measured)
     _print(benches.table(measured))

@@ -113,6 +113,16 @@ class TrainConfig:
     batch_spread
         Whether the discriminators also see how far the samples of a batch lie apart, against a generator that makes
         one person only.
+    together
+        How many clips of a batch belong together: 1, each is drawn by itself; 2, pairs of one category and one person
+        (generated: one z_a, two z_m), which the perceptual judge also sees side by side; 4, two such pairs of one
+        category, within which ``batch_spread`` and ``diversity`` are measured.
+    diversity
+        Weight of a loss against clips of one category that lie closer together than real ones: see
+        :func:`g3an.perception.diversity_loss`. It needs ``together`` 4 and ``perception``.
+    perception, perception_frames
+        Weight of the perceptual judge's losses (0: none, as in the released code), and how many frames of each clip,
+        evenly apart, it sees. See :mod:`g3an.perception`.
     augment
         What is done to real and generated clips alike before they are judged, of :data:`AUGMENTATIONS`; empty, as in
         the released code, does nothing. For sets of few clips.
@@ -146,6 +156,10 @@ class TrainConfig:
     image_frames: int = 1
     discriminator_init: str = "normal"
     batch_spread: bool = False
+    together: int = 1
+    diversity: float = 0.0
+    perception: float = 0.0
+    perception_frames: int = 8
     augment: tuple[str, ...] = ()
     r1: float = 0.0
     r1_every: int = 8
@@ -179,6 +193,12 @@ class TrainConfig:
             raise G3ANError("batch is 1; batch normalisation needs at least 2 clips a step.")
         if self.compared_clips < 16 or self.compared_clips % 16:
             raise G3ANError(f"compared_clips is {self.compared_clips}; it must be a multiple of 16.")
+        if self.together not in (1, 2, 4) or self.batch % self.together:
+            raise G3ANError(f"together is {self.together} and batch {self.batch}; give 1, 2 or 4, and whole groups.")
+        if self.diversity and not (self.together == 4 and self.perception):
+            raise G3ANError(f"diversity is {self.diversity:g}; it needs together 4 and perception above 0.")
+        if self.perception and not 8 <= self.perception_frames <= self.clip_length:
+            raise G3ANError(f"perception_frames is {self.perception_frames}; it must be from 8 to {self.clip_length}.")
         if self.clip_length < 16:
             raise G3ANError(f"clip_length is {self.clip_length}; the video discriminator needs at least 16 frames.")
 
@@ -229,8 +249,11 @@ TRAIN_PROFILES = {
     ),
     "ablation": TrainConfig("ablation", steps=1000, batch=8, video_width=16, image_width=16, ema_decay=0.995,
                             discriminator_init="orthogonal"),
-    "small": TrainConfig("small", steps=6000, batch=8, video_width=32, image_width=24, ema_decay=0.998,
-                         discriminator_init="orthogonal"),
+    "small": TrainConfig(
+        "small", steps=6000, batch=16, video_width=32, image_width=24, image_frames=2, ema_decay=0.998,
+        discriminator_init="orthogonal", batch_spread=True, together=4, diversity=4.0, perception=1.0,
+        augment=("translation",), r1=1.0,
+    ),
     "paper": TrainConfig("paper", steps=50_000, batch=96, precision="bf16", workers=8, sample_every=1000),
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from g3an.errors import G3ANError
 
 
-def _normalised(layer: nn.Conv2d | nn.Conv3d, initial: str) -> nn.Module:
+def normalised(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, initial: str) -> nn.Module:
     """Spectral norm, on weights drawn from N(0, 0.02) or orthogonal.
 
     The norm divides by the largest singular value. Those of a normal matrix are far apart, so eleven layers let
@@ -73,18 +73,18 @@ class VideoDiscriminator(nn.Module):
         inputs = 3
         for outputs in (width, 2 * width, 4 * width, 8 * width):
             layers += [
-                _normalised(nn.Conv3d(inputs, outputs, (1, 4, 4), (1, 2, 2), (0, 1, 1)), initial),
+                normalised(nn.Conv3d(inputs, outputs, (1, 4, 4), (1, 2, 2), (0, 1, 1)), initial),
                 nn.LeakyReLU(0.2),
-                _normalised(nn.Conv3d(outputs, outputs, (4, 1, 1)), initial),
+                normalised(nn.Conv3d(outputs, outputs, (4, 1, 1)), initial),
                 nn.LeakyReLU(0.2),
             ]
             inputs = outputs
-        layers += [_normalised(nn.Conv3d(inputs, inputs, (1, 4, 4)), initial), nn.LeakyReLU(0.2)]
+        layers += [normalised(nn.Conv3d(inputs, inputs, (1, 4, 4)), initial), nn.LeakyReLU(0.2)]
         self.features = nn.Sequential(*layers)
-        self.logit = _normalised(nn.Conv3d(inputs, 1, (4, 1, 1)), initial)
+        self.logit = normalised(nn.Conv3d(inputs, 1, (4, 1, 1)), initial)
         # One temporal filter a category, so that the order of the frames counts for the action as well.
         projection = nn.Conv3d(inputs, classes, (4, 1, 1), bias=False) if classes else None
-        self.projection = _normalised(projection, initial) if projection is not None else None
+        self.projection = normalised(projection, initial) if projection is not None else None
         self.spread = BatchSpread(inputs) if batch_spread else None
 
     def forward(self, video: Tensor, c: Tensor | None = None, groups: int = 1) -> Tensor:
@@ -142,9 +142,9 @@ class ImageDiscriminator(nn.Module):
         layers: list[nn.Module] = []
         inputs = 3
         for outputs in (width, 2 * width, 4 * width, 8 * width):
-            layers += [_normalised(nn.Conv2d(inputs, outputs, 4, 2, 1), initial), nn.LeakyReLU(0.2)]
+            layers += [normalised(nn.Conv2d(inputs, outputs, 4, 2, 1), initial), nn.LeakyReLU(0.2)]
             inputs = outputs
-        self.net = nn.Sequential(*layers, _normalised(nn.Conv2d(inputs, 1, 4), initial))
+        self.net = nn.Sequential(*layers, normalised(nn.Conv2d(inputs, 1, 4), initial))
         self.spread = BatchSpread(inputs) if batch_spread else None
 
     def forward(self, frame: Tensor, groups: int = 1) -> Tensor:

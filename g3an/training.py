@@ -37,10 +37,12 @@ from g3an.errors import G3ANError
 from g3an.evaluation.sliced import sliced_wasserstein
 from g3an.files import atomic_write, write_json
 from g3an.generator import Generator
+from g3an.perception import Perception, PerceptualDiscriminator, diversity_loss
 
 WITHOUT_EFFECT = frozenset(("profile", "steps", "workers", "log_every", "checkpoint_every", "sample_every",
                             "compared_clips", "statistics_passes"))  # fmt: skip
-CHANGEABLE = frozenset(("learning_rate_g", "learning_rate_d", "ema_decay", "augment", "image_frames", "r1", "r1_every"))
+CHANGEABLE = frozenset(("learning_rate_g", "learning_rate_d", "ema_decay", "augment", "image_frames", "r1", "r1_every",
+                        "diversity"))  # fmt: skip
 """What a resumed run may have otherwise than before: what leaves its weights alone, and what the card then records."""
 
 LARGEST_LOSS = 100.0  # a GAN with spectral norm stays below 10; beyond this it will not come back
@@ -131,16 +133,27 @@ def gradient_penalty(judge: nn.Module, real: Tensor, *condition: Tensor | None) 
 
 
 def draw_codes(
-    config: ModelConfig, batch: int, seed: int, step: int, device: torch.device | str = "cpu"
+    config: ModelConfig, batch: int, seed: int, step: int, device: torch.device | str = "cpu", together: int = 1
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Codes of one step: z_a, z_m ~ N(0, 1) and uniform one-hot categories, a function of (seed, step) only."""
+    """Codes of one step: z_a, z_m ~ N(0, 1) and uniform one-hot categories, a function of (seed, step) only.
+
+    With ``together`` 2 or 4, groups of so many clips share c, which the groups take in turn, in random order, and
+    clips 2j and 2j + 1 share z_a.
+    """
     random = torch.Generator().manual_seed(_mix(seed, step, 1))
     z_a = torch.randn(batch, config.z_a_dim, generator=random).to(device)
     z_m = torch.randn(batch, config.z_m_dim, generator=random).to(device)
+    if together > 1:
+        z_a = z_a[0::2].repeat_interleave(2, 0)
     if not config.classes:
         return z_a, z_m, None
-    category = torch.randint(len(config.classes), (batch,), generator=random)
-    return z_a, z_m, one_hot(category, len(config.classes)).float().to(device)
+    number = len(config.classes)
+    if together == 1:
+        category = torch.randint(number, (batch,), generator=random)
+    else:
+        turns = [torch.randperm(number, generator=random) for _ in range(-(-batch // (together * number)))]
+        category = torch.cat(turns).repeat_interleave(together)[:batch]
+    return z_a, z_m, one_hot(category, number).float().to(device)
 
 
 def train(
@@ -194,7 +207,7 @@ def train(
     checkpoints = run / "checkpoints"
     AcceleratorState._reset_state()  # it is one a process, and an earlier run here may have had another precision
     accelerator = Accelerator(mixed_precision=config.precision, cpu=device == "cpu")
-    if config.batch % accelerator.num_processes:
+    if config.batch % (accelerator.num_processes * config.together):
         raise G3ANError(f"batch {config.batch} cannot be shared by {accelerator.num_processes} processes evenly.")
     data = open_dataset(
         dataset_name, root, length=config.clip_length, steps=config.clip_steps, mirror=config.mirror, seed=config.seed
@@ -216,11 +229,15 @@ def train(
     video_judge = VideoDiscriminator(len(classes), config.video_width, *how)
     image_judge = ImageDiscriminator(config.image_width, *how)
     optimiser_g = torch.optim.Adam(generator.parameters(), config.learning_rate_g, config.betas)
+    perception = Perception() if config.perception else None
+    deep_judge = PerceptualDiscriminator(len(classes), pairs=config.together > 1) if config.perception else nn.Module()
     optimiser_d = torch.optim.Adam(
-        [*video_judge.parameters(), *image_judge.parameters()], config.learning_rate_d, config.betas
+        [*video_judge.parameters(), *image_judge.parameters(), *deep_judge.parameters()],
+        config.learning_rate_d,
+        config.betas,
     )
     average = MovingAverage(generator, config.ema_decay)
-    named = {"generator": generator, "video": video_judge, "image": image_judge}
+    named = {"generator": generator, "video": video_judge, "image": image_judge, "deep": deep_judge}
     named |= {"optimiser_g": optimiser_g, "optimiser_d": optimiser_d}  # type: ignore[dict-item]
     done, best, seconds = 0, math.inf, 0.0
     changes: list[dict[str, Any]] = state["changes"] if state else []
@@ -235,21 +252,27 @@ def train(
     generator, video_judge, image_judge, optimiser_g, optimiser_d = accelerator.prepare(
         generator, video_judge, image_judge, optimiser_g, optimiser_d
     )
+    if perception is not None:
+        perception.to(accelerator.device)
+        deep_judge = accelerator.prepare(deep_judge)
     bare = accelerator.unwrap_model(generator)
     average.weights = {name: value.to(accelerator.device) for name, value in average.weights.items()}
-    judges = (accelerator.unwrap_model(video_judge), accelerator.unwrap_model(image_judge))
+    judges = tuple(accelerator.unwrap_model(judge) for judge in (video_judge, image_judge, deep_judge))
 
     main = accelerator.is_main_process
     log = _Log(run, done) if main else None
     if main:
         write_json(run / "config.json", _described(model, config, data, dataset_name))
     local = config.batch // accelerator.num_processes
+    groups = local // 4 if config.together == 4 else 1  # within which batch_spread is measured
     mine = slice(accelerator.process_index * local, (accelerator.process_index + 1) * local)
     reference = _reference_clips(data, config.compared_clips) if main else None
     sampler, distance = bare, math.inf
     bar = tqdm(total=config.steps, initial=done, unit="step", disable=not (progress and main), desc=run.name)
     started = time.monotonic() - seconds
     last_batch = time.monotonic()
+    loss_p = torch.zeros(())
+    ratios: dict[str, float] = {}
 
     def keep(step: int) -> None:
         if not main:
@@ -261,7 +284,7 @@ def train(
         write_state(checkpoints / "last.pt", content)
 
     named = {
-        "generator": generator, "video": video_judge, "image": image_judge,
+        "generator": generator, "video": video_judge, "image": image_judge, "deep": deep_judge,
         "optimiser_g": optimiser_g, "optimiser_d": optimiser_d,
     }  # fmt: skip
     with _Stop() as stop:
@@ -269,7 +292,7 @@ def train(
             real = batch["video"].to(accelerator.device)
             z_a, z_m, c = (
                 None if code is None else code[mine]
-                for code in draw_codes(model, config.batch, config.seed, step, accelerator.device)
+                for code in draw_codes(model, config.batch, config.seed, step, accelerator.device, config.together)
             )
             c_real = None
             if classes:
@@ -281,12 +304,21 @@ def train(
             # One D step. D_V and D_I hold no batch statistics, so real and fake share a pass.
             both = torch.cat([real, fake.detach()])
             c_both = None if c is None or c_real is None else torch.cat([c_real, c])
-            v_real, v_fake = video_judge(augment(both, config.augment, transforms), c_both, 2).float().chunk(2)
+            v_real, v_fake = video_judge(augment(both, config.augment, transforms), c_both, 2 * groups).float().chunk(2)
             stills = augment(_pick(both, frames.flatten(0, 1)), config.augment, transforms)
-            i_real, i_fake = image_judge(stills, 2).float().chunk(2)
+            i_real, i_fake = image_judge(stills, 2 * groups).float().chunk(2)
             loss_v = discriminator_loss(v_real, v_fake, config.loss)
             loss_i = discriminator_loss(i_real, i_fake, config.loss)
             loss_d = loss_v + loss_i
+            deep: list[Tensor] = []
+            if perception is not None:
+                with torch.no_grad():
+                    known = _perceive(perception, real, config, step, transforms)
+                deep = _perceive(perception, fake, config, step, transforms)
+                seen = [torch.cat([x, y.detach()]) for x, y in zip(known, deep, strict=True)]
+                verdicts = [verdict.float().chunk(2) for verdict in deep_judge(seen, len(both), c_both, 2 * groups)]
+                loss_p = torch.stack([discriminator_loss(x, y, config.loss) for x, y in verdicts]).mean()
+                loss_d = loss_d + config.perception * loss_p
             if config.r1 and step % config.r1_every == 0:
                 stills = _pick(real, frames[0])
                 flatness = gradient_penalty(video_judge, real, c_real) + gradient_penalty(image_judge, stills)
@@ -300,9 +332,17 @@ def train(
             for judge in judges:
                 judge.requires_grad_(False)
             with accelerator.autocast():
-                v_fake = judges[0](augment(fake, config.augment, transforms), c).float()
-                i_fake = judges[1](augment(_pick(fake, frames[1]), config.augment, transforms)).float()
+                v_fake = judges[0](augment(fake, config.augment, transforms), c, groups).float()
+                i_fake = judges[1](augment(_pick(fake, frames[1]), config.augment, transforms), groups).float()
             loss_g = generator_loss(v_fake, config.loss) + generator_loss(i_fake, config.loss)
+            if perception is not None:
+                with accelerator.autocast():
+                    judged = judges[2](deep, len(fake), c, groups)
+                deceived = torch.stack([generator_loss(verdict.float(), config.loss) for verdict in judged]).mean()
+                loss_g = loss_g + config.perception * deceived
+                if config.together == 4:
+                    lacking, ratios = diversity_loss(known, deep, len(fake))
+                    loss_g = loss_g + config.diversity * lacking
             _require_sane(loss_g, "generator", step, checkpoints)
             optimiser_g.zero_grad()
             accelerator.backward(loss_g)
@@ -315,13 +355,16 @@ def train(
             now = time.monotonic()
             rate, last_batch = config.batch / (now - last_batch), now
             bar.update()
-            bar.set_postfix(D_V=f"{loss_v:.2f}", D_I=f"{loss_i:.2f}", G=f"{loss_g:.2f}", clips=f"{rate:.1f}/s")
+            losses = {"D_V": loss_v, "D_I": loss_i, "G": loss_g, **({"D_P": loss_p} if perception else {})}
+            bar.set_postfix({name: f"{loss:.2f}" for name, loss in losses.items()}, clips=f"{rate:.1f}/s")
             if log and (step % config.log_every == 0 or step == config.steps):
                 log.write(
                     step,
                     {
                         "loss_video": loss_v.item(),
                         "loss_image": loss_i.item(),
+                        **({"loss_perception": loss_p.item()} if perception else {}),
+                        **ratios,
                         "loss_generator": loss_g.item(),
                         "clips_per_second": rate,
                         "clips": step * config.batch,
@@ -373,7 +416,7 @@ def _batches(data: ClipDataset, config: TrainConfig, done: int, mine: slice) -> 
     step = done
     while step < config.steps:
         epoch, within = divmod(step, config.steps_per_epoch)
-        clips = data.epoch(epoch, config.steps_per_epoch * config.batch)
+        clips = data.epoch(epoch, config.steps_per_epoch * config.batch, config.together)
         count = min(config.steps_per_epoch - within, config.steps - step)
         positions = [
             list(range((within + number) * config.batch, (within + number + 1) * config.batch))[mine]
@@ -394,6 +437,17 @@ def _pick(videos: Tensor, frames: Tensor) -> Tensor:
     """k frames of each video: ``(batch, 3, T, H, W)`` and ``(batch, k)`` give ``(batch * k, 3, H, W)``."""
     which = torch.arange(len(videos), device=videos.device)[:, None]
     return videos[which, :, frames % videos.shape[2]].flatten(0, 1)
+
+
+def _perceive(
+    perception: Perception, videos: Tensor, config: TrainConfig, step: int, random: torch.Generator
+) -> list[Tensor]:
+    """Feature maps of frames evenly apart, from an offset that changes with the step."""
+    apart = config.clip_length // config.perception_frames
+    first = step % (config.clip_length - (config.perception_frames - 1) * apart)
+    shown = videos[:, :, first::apart][:, :, : config.perception_frames]
+    frames = augment(shown, config.augment, random).transpose(1, 2).flatten(0, 1)
+    return perception(frames.float())
 
 
 def _require_sane(loss: Tensor, whose: str, step: int, checkpoints: Path) -> None:
@@ -440,7 +494,8 @@ def _state_to_resume(
     fixed = [name for name in changed if name not in CHANGEABLE]
     if fixed:
         raise G3ANError(f"{run} was trained with another {', '.join(fixed)}; resume with the same, or start anew.")
-    state.setdefault("changes", [])
+    state.setdefault("changes", [])  # both came later than the first runs
+    state.setdefault("deep", {})
     if changed:
         state["changes"].append({"after_step": state["step"], "settings": changed})
     return state

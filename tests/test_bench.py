@@ -25,6 +25,16 @@ def test_fsa_puts_both_forms_side_by_side():
     assert len(text.splitlines()) == len(result) - 1 + 3
 
 
+def test_faces_are_timed_by_ray_caster():
+    pytest.importorskip("embreex", reason="embreex has no wheel for this platform")
+    result = bench.faces(repeats=1, people=1)
+    assert result == json.loads(json.dumps(result)) and result["threads"] == 1
+    assert result["rows"][0]["ray_caster"] == "embreex" and result["rows"][0]["times_as_long"] == 1
+    assert result["rows"][0]["frame_ms"] > 0
+    with pytest.raises(G3ANError, match="at least 1 person"):
+        bench.faces(people=0)
+
+
 def test_both_forms_compute_the_same():
     module = FactorizedSelfAttention(16).eval()
     for part in (module.t, module.s):

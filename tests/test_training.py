@@ -80,6 +80,16 @@ def test_codes_depend_on_seed_and_step_only() -> None:
     assert not torch.equal(first[0], draw_codes(config, 4, 4, 7)[0])
 
 
+def test_codes_that_belong_together() -> None:
+    config = ModelConfig.from_preset("small", classes=("a", "b", "c"))
+    z_a, z_m, c = draw_codes(config, 24, seed=3, step=7, together=4)
+    assert torch.equal(z_a[0::2], z_a[1::2]) and z_a.unique(dim=0).shape[0] == 12
+    assert z_m.unique(dim=0).shape[0] == 24
+    fours = c.argmax(1).unflatten(0, (6, 4))
+    assert (fours == fours[:, :1]).all()
+    assert sorted(fours[:3, 0].tolist()) == sorted(fours[3:, 0].tolist()) == [0, 1, 2], "categories come in turn"
+
+
 def test_average_leaves_buffers_alone() -> None:
     generator = Generator(TINY)
     before = {name: value.clone() for name, value in generator.named_parameters()}
@@ -142,6 +152,8 @@ def test_a_run_leaves_everything(tmp_path: Path) -> None:
         {"augment": ("colour", "translation", "cutout"), "discriminator_init": "orthogonal", "batch_spread": True},
         {"image_frames": 3},
         {"r1": 1.0, "r1_every": 2, "precision": "bf16"},
+        {"perception": 0.5, "perception_frames": 16, "together": 2},
+        {"perception": 1.0, "together": 4, "diversity": 2.0, "batch_spread": True, "precision": "bf16"},
     ],
 )
 def test_options_train(tmp_path: Path, changes: dict) -> None:
@@ -150,7 +162,8 @@ def test_options_train(tmp_path: Path, changes: dict) -> None:
 
 def weights_of(run: Path) -> dict[str, torch.Tensor]:
     state = read_state(run / "checkpoints" / "last.pt")
-    parts = {f"{part}.{name}": value for part in ("generator", "video", "image") for name, value in state[part].items()}
+    networks = ("generator", "video", "image", "deep")
+    parts = {f"{part}.{name}": value for part in networks for name, value in state[part].items()}
     return parts | {f"average.{name}": value for name, value in state["average"].items()}
 
 
@@ -206,6 +219,28 @@ def test_a_kill_during_a_checkpoint_write_keeps_the_old_one(tmp_path: Path) -> N
     train(tmp_path / "whole", "shapes", None, TINY, smoke(steps=4), progress=False, device="cpu")
     expected, found = weights_of(tmp_path / "whole"), weights_of(run)
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_a_run_with_the_perceptual_judge_goes_on_bit_identically(tmp_path: Path) -> None:
+    def settings(steps: int) -> TrainConfig:
+        return smoke(steps=steps, perception=1.0, together=4, diversity=2.0, batch_spread=True)
+
+    train(tmp_path / "run", "shapes", None, TINY, settings(2), progress=False, device="cpu")
+    train(tmp_path / "run", "shapes", None, TINY, settings(4), resume=True, progress=False, device="cpu")
+    train(tmp_path / "whole", "shapes", None, TINY, settings(4), progress=False, device="cpu")
+    expected, found = weights_of(tmp_path / "whole"), weights_of(tmp_path / "run")
+    assert any(name.startswith("deep") for name in expected)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:
+    train(tmp_path / "run", "shapes", None, TINY, smoke(steps=2), progress=False, device="cpu")
+    last = tmp_path / "run" / "checkpoints" / "last.pt"
+    state = read_state(last)
+    del state["deep"], state["changes"], state["config"]["together"], state["config"]["perception"]
+    torch.save(state, last)
+    train(tmp_path / "run", "shapes", None, TINY, smoke(steps=3), resume=True, progress=False, device="cpu")
+    assert read_state(last)["step"] == 3
 
 
 def test_ctrl_c_saves_and_exits(tmp_path: Path) -> None:
@@ -273,6 +308,12 @@ def test_wrong_places_and_settings(tmp_path: Path) -> None:
         train(tmp_path / "run", "weizmann", tmp_path / "missing", TINY, smoke(), progress=False, device="cpu")
     with pytest.raises(G3ANError, match="batch is 1"):
         smoke(batch=1)
+    with pytest.raises(G3ANError, match="together is 4 and batch 6"):
+        smoke(batch=6, together=4)
+    with pytest.raises(G3ANError, match="diversity is 2; it needs together 4"):
+        smoke(diversity=2.0)
+    with pytest.raises(G3ANError, match="perception_frames is 4"):
+        smoke(perception=1.0, perception_frames=4)
     train(tmp_path / "run", "shapes", None, TINY, smoke(steps=2), progress=False, device="cpu")
     with pytest.raises(G3ANError, match="another seed"):
         train(tmp_path / "run", "shapes", None, TINY, smoke(steps=4, seed=1), resume=True, progress=False, device="cpu")

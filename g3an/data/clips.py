@@ -16,6 +16,9 @@ from g3an.data.shapes import MOTIONS, drawings
 from g3an.data.video import READERS, Reader, Strip, fit
 from g3an.errors import G3ANError
 
+NAMES = ("shapes", "mug-sim", "uva-nemo-sim", "weizmann", "folder", "prepared")
+"""What :func:`open_dataset` knows."""
+
 KEPT_BYTES = 256 * 2**20
 """Strips and drawings are decoded once and kept when all of them together take no more than this."""
 
@@ -128,16 +131,20 @@ class ClipDataset:
         stride, span = stride or self.length, (self.length - 1) * step + 1
         return [(i, start) for i in range(len(self)) for start in range(0, self.count(i) - span + 1, stride)]
 
-    def epoch(self, epoch: int, length: int) -> Epoch:
-        """``length`` random clips; clip k depends on (seed, epoch, k) only, not on who loads it or what was before."""
-        return Epoch(self, epoch, length)
+    def epoch(self, epoch: int, length: int, together: int = 1) -> Epoch:
+        """``length`` random clips; clip k depends on (seed, epoch, k) only, not on who loads it or what was before.
+
+        With ``together`` 2, clips 2j and 2j + 1 show one person and one category, from one video or two; with 4 two
+        such pairs after each other have one category. Categories then come in turn, in random order.
+        """
+        return Epoch(self, epoch, length, together)
 
 
 class Epoch(Dataset[Clip]):
     """Random clips of one epoch: source, step, start and flip of clip k come from (seed, epoch, k)."""
 
-    def __init__(self, data: ClipDataset, epoch: int, length: int) -> None:
-        self.data, self.number, self.length = data, epoch, length
+    def __init__(self, data: ClipDataset, epoch: int, length: int, together: int = 1) -> None:
+        self.data, self.number, self.length, self.together = data, epoch, length, together
 
     def __len__(self) -> int:
         return self.length
@@ -149,6 +156,8 @@ class Epoch(Dataset[Clip]):
         # All four are drawn at once, so that a video's length changes none of the others.
         source, pace, place, side = np.random.default_rng([data.seed, self.number, k]).random(4)
         i = int(source * len(data))
+        if self.together > 1:
+            i, side = self._related(k, source)
         count = data.count(i)
         steps = [step for step in data.steps if (data.length - 1) * step < count]
         if not steps:
@@ -157,20 +166,34 @@ class Epoch(Dataset[Clip]):
         start = int(place * (count - (data.length - 1) * step))
         return data.clip(i, start, step, flip=data.mirror and side < 0.5)
 
+    def _related(self, k: int, source: float) -> tuple[int, float]:
+        """Source of clip k among those of its group's category and its pair's person, and the pair's mirroring."""
+        data = self.data
+        present = sorted(set(data.categories))
+        turn, place = divmod(k // self.together, len(present))
+        category = present[np.random.default_rng([data.seed, self.number, turn, 1]).permutation(len(present))[place]]
+        person, side = np.random.default_rng([data.seed, self.number, k // 2, 2]).random(2)
+        possible = [i for i, other in enumerate(data.categories) if other == category]
+        people = sorted({data.subjects[i] for i in possible})
+        subject = people[int(person * len(people))]
+        alike = [i for i in possible if data.subjects[i] == subject]
+        return alike[int(source * len(alike))], side
+
 
 def open_dataset(
     name: str, root: str | Path | None = None, *, split: Split = "all", length: int = 16, steps: Sequence[int] = (1,),
-    size: int = 64, mirror: bool = False, seed: int = 0,
+    size: int = 64, mirror: bool = False, seed: int = 0, cached: bool = True,
 ) -> ClipDataset:  # fmt: skip
     """Open a data set by name.
 
     Parameters
     ----------
     name
-        ``shapes`` (drawn in code), ``weizmann`` (strips ``<action>/<subject>.png``), ``folder`` (videos, frame folders
-        and strips, in folders by category), ``prepared`` (what ``g3an prepare`` wrote).
+        ``shapes`` (drawn in code), ``mug-sim`` and ``uva-nemo-sim`` (simulated faces with known factors),
+        ``weizmann`` (strips ``<action>/<subject>.png``), ``folder`` (videos, frame folders and strips, in folders by
+        category), ``prepared`` (what ``g3an prepare`` wrote).
     root
-        Where it lies; ``shapes`` needs none.
+        Where it lies; ``shapes`` needs none. Of simulated faces, the cache (None: ``G3AN_CACHE`` or the user's).
     split
         ``all``, ``train``, ``test``, ``("leave_out", subject)`` or ``("only", subject)``: see :func:`chosen_subjects`.
     length, steps
@@ -181,6 +204,14 @@ def open_dataset(
         Whether every second random clip, by chance, is mirrored.
     seed
         Of the random clips, and of what ``shapes`` draws.
+    cached
+        Simulated faces are drawn once, on first use, in parallel and with a progress bar, and then read from the
+        cache; False draws each clip when it is read. Other sizes than 64 are always drawn.
+
+    Returns
+    -------
+    ClipDataset
+        For simulated faces a :class:`g3an.data.faces.dataset.FaceDataset`, whose clips hold their factors.
 
     Raises
     ------
@@ -188,8 +219,14 @@ def open_dataset(
         An unknown name, a missing folder, a folder without videos, an empty split; for ``prepared`` also a clip or
         an index that changed since it was written.
     """
-    if name not in ("shapes", "weizmann", "folder", "prepared"):
-        raise G3ANError(f"Unknown data set {name!r}; there are shapes, weizmann, folder and prepared.")
+    if name not in NAMES:
+        raise G3ANError(f"Unknown data set {name!r}; there are {', '.join(NAMES[:-1])} and {NAMES[-1]}.")
+    if name in ("mug-sim", "uva-nemo-sim"):
+        from g3an.data.faces.dataset import open_faces
+
+        return open_faces(
+            name, root, split=split, cached=cached, size=size, length=length, steps=steps, mirror=mirror, seed=seed
+        )
 
     def build(
         readers: Sequence[Reader], sources: Sequence[str], labels: Sequence[str], subjects: Sequence[str],

@@ -55,6 +55,26 @@ def test_epochs_do_not_depend_on_workers_or_length_or_order(mixed: Path) -> None
     assert not torch.equal(alone, load(other, 2, 0))
 
 
+def test_clips_that_belong_together(tmp_path: Path) -> None:
+    frames = np.zeros((20, 64, 64, 3), np.uint8)
+    for action, people in (("bend", "abc"), ("jack", "ab"), ("wave", "bcd")):
+        for person in people:
+            write_strip(tmp_path / action / f"{person}.png", frames)
+    data = open_dataset("folder", tmp_path, seed=3)
+    pairs, fours = data.epoch(4, 200, together=2), data.epoch(4, 240, together=4)
+    shown = [[(data.subjects[i], data.categories[i]) for i in (clips[k]["index"] for k in range(len(clips)))]
+             for clips in (pairs, fours)]  # fmt: skip
+    for clips in shown:
+        assert clips[0::2] == clips[1::2]
+        assert set(clips) == set(zip(data.subjects, data.categories, strict=True))
+    categories = [category for _, category in shown[1]]
+    assert all(len(set(categories[k : k + 4])) == 1 for k in range(0, 240, 4))
+    assert all(set(categories[k : k + 12]) == {0, 1, 2} for k in range(0, 240, 12)), "categories come in turn"
+    assert any(shown[1][k] != shown[1][k + 2] for k in range(0, 240, 4)), "a four shows two people"
+    again = data.epoch(4, 240, together=4)
+    assert all(again[k]["index"] == fours[k]["index"] for k in (201, 3, 80))
+
+
 def test_random_clips_cover_sources_starts_steps_and_sides(tmp_path: Path) -> None:
     # A frame's number is its colour, and a mark on the left tells the side: a clip says where it was cut.
     frames = np.zeros((20, 64, 64, 3), np.uint8)

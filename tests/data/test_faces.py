@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.data import DataLoader
 
 pytest.importorskip("embreex", reason="embreex has no wheel for this platform")
 
-from g3an.data.faces import motion, people, render, sets
-from g3an.data.faces.factors import APPEARANCE, EXPRESSIONS, FRAMES, MOTION, RATE, draw_factors
+from g3an.data import open_dataset
+from g3an.data.faces import motion, people, rays, render, sets
+from g3an.data.faces.dataset import FaceDataset
+from g3an.data.faces.factors import APPEARANCE, EXPRESSIONS, MOTION, RATE, draw_factors
 from g3an.data.faces.head import BODY, LEFT_EYE, RIGHT_EYE, head
+from g3an.errors import G3ANError
 
 ORDINARY = {factor.name: (factor.low + factor.high) / 2 for factor in APPEARANCE}
 
@@ -136,12 +144,147 @@ def test_a_person_is_the_same_in_all_their_clips() -> None:
     assert np.array_equal(switched, other.read([9])), "the same person, so the switch is the other clip"
 
 
-def test_the_cache_holds_what_would_be_drawn(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(sets, "SHARD", 2)
-    monkeypatch.setattr(sets, "PEOPLE", 1)
+CLIP = "import sys; from pathlib import Path; from g3an.data.faces import sets; sets.FRAMES = 2\n"
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Videos of two frames; processes that draw are forked from this one and see it too."""
     monkeypatch.setattr(sets, "FRAMES", 2)
-    path = sets.shard_path(tmp_path, "mug-sim", 1)
-    assert sets._draw_shard(path, "mug-sim", 1) == 2
-    cached = sets.FaceVideo("mug-sim", 3, cache=tmp_path)
-    assert np.array_equal(cached.read([0, 1]), sets.FaceVideo("mug-sim", 3).read([0, 1]))
-    assert FRAMES == 24 and len(np.load(path)) == 2
+
+
+def test_the_cache_holds_what_would_be_drawn(tmp_path, short) -> None:
+    assert sets.render("mug-sim", tmp_path, people=[1, 3], workers=2, progress=False) == tmp_path
+    files = sorted(path.name for path in tmp_path.glob("*/*"))
+    assert files == ["person001.npy", "person003.npy"]
+    for index in (6, 11, 20):
+        cached, drawn = (sets.FaceVideo("mug-sim", index, cache=cache) for cache in (tmp_path, None))
+        assert np.array_equal(cached.read([0, 1]), drawn.read([0, 1]))
+    # What is in the cache is really read, and not drawn again.
+    path = sets.cached_file(tmp_path, "mug-sim", 1)
+    np.save(path, np.zeros_like(np.load(path)))
+    assert not sets.FaceVideo("mug-sim", 6, cache=tmp_path).read([0]).any()
+
+
+def test_a_killed_rendering_goes_on_where_it_was(tmp_path, short) -> None:
+    """kill -9 of the whole group in the middle; what is there is whole, and stays."""
+    run = CLIP + "sets.render('mug-sim', Path(sys.argv[1]), range(8), 2, False)"
+    process = subprocess.Popen([sys.executable, "-c", run, str(tmp_path)], start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("*/person*.npy")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    before = {path: path.read_bytes() for path in tmp_path.glob("*/person*.npy")}
+    assert 0 < len(before) < 8
+    times = {path: path.stat().st_mtime_ns for path in before}
+    sets.render("mug-sim", tmp_path, range(8), 2, progress=False)
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert all(path.stat().st_mtime_ns == time_ for path, time_ in times.items()), "drawn again"
+    other = sets.render("mug-sim", tmp_path / "other", range(8), 1, progress=False)
+    for person in range(8):
+        one, two = (sets.cached_file(cache, "mug-sim", person).read_bytes() for cache in (tmp_path, other))
+        assert one == two, "the number of workers changes nothing"
+
+
+def test_a_killed_worker_is_one_sentence(tmp_path, short, monkeypatch) -> None:
+    monkeypatch.setattr(sets, "_draw_person", _dying)
+    with pytest.raises(G3ANError, match="was killed, perhaps for want of memory"):
+        sets.render("mug-sim", tmp_path, range(3), 2, progress=False)
+
+
+def _dying(path, dataset, person) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
+
+
+def test_wrong_requests_are_one_sentence(tmp_path, monkeypatch) -> None:
+    with pytest.raises(G3ANError, match="no simulated data set 'mug'"):
+        sets.render("mug", tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(G3ANError, match="Cannot write"):
+        sets.render("mug-sim", tmp_path / "file", [0], 1, progress=False)
+    with pytest.raises(G3ANError, match=r"has 46 appearance factors; these are of shape \(3,\)"):
+        sets.draw_video("mug-sim", np.zeros(3), np.zeros(18))
+    monkeypatch.setattr(rays, "BACKENDS", ("no_such_ray_caster",))
+    rays.installed.cache_clear()
+    try:
+        with pytest.raises(G3ANError, match="pip install embreex"):
+            rays.installed()
+    finally:
+        rays.installed.cache_clear()
+
+
+def test_both_ray_casters_draw_the_same() -> None:
+    pytest.importorskip("warp", reason="warp-lang is installed only where embreex has no wheel")
+    video = sets.FaceVideo("mug-sim", 9)
+    who, steps = people.person(video.appearance()), motion.poses("mug-sim", video.motion())
+    for step in steps[::8]:
+        one, other = (render.draw(who, step, backend=name).astype(int) for name in rays.BACKENDS)
+        assert np.abs(one - other).mean() < 0.01
+
+
+@pytest.fixture(scope="module")
+def faces() -> FaceDataset:
+    return open_dataset("mug-sim", cached=False, steps=(1,), mirror=True, seed=4)
+
+
+def test_clips_carry_their_factors(faces: FaceDataset) -> None:
+    assert faces.classes == EXPRESSIONS and len(faces) == sets.PEOPLE * sets.CLIPS_PER_PERSON
+    clip = faces.clip(8, start=3)
+    assert clip["video"].shape == (3, 16, 64, 64) and -1 <= clip["video"].min() < clip["video"].max() <= 1
+    assert (clip["start"], clip["step"], clip["category"]) == (3, 1, 2)
+    assert clip["appearance"].shape == (len(faces.appearance_factors),)
+    assert clip["motion"].shape == (len(faces.motion_factors),) and clip["motion"][0] == 2
+    assert clip["motion"].dtype == clip["appearance"].dtype == torch.float32
+    mirrored = faces.clip(8, start=3, flip=True)
+    assert torch.equal(mirrored["video"], clip["video"].flip(-1))
+    for name, factors in (("appearance", faces.appearance_factors), ("motion", faces.motion_factors)):
+        odd = torch.tensor([factor.odd for factor in factors])
+        assert odd.any() and torch.equal(mirrored[name], torch.where(odd, -clip[name], clip[name]))
+    batch = next(iter(DataLoader(faces.epoch(0, 4), batch_size=2)))
+    assert batch["video"].shape[0] == batch["appearance"].shape[0] == len(batch["start"]) == 2
+
+
+def test_factors_of_a_mirrored_clip_draw_the_mirrored_clip(faces: FaceDataset) -> None:
+    """Up to what has no left and right in the factors: strands of hair, and samples on edges."""
+    clip = faces.clip(8, start=3, flip=True)
+    drawn = sets.draw_video("mug-sim", clip["appearance"].numpy(), clip["motion"].numpy(), [10])[0]
+    seen = ((clip["video"][:, 7] + 1) * 127.5).permute(1, 2, 0).numpy()
+    unmirrored = np.abs(drawn - seen[:, ::-1]).mean()
+    assert np.abs(drawn - seen).mean() < 0.3 * unmirrored
+
+
+def test_counterfactuals(faces: FaceDataset) -> None:
+    own = faces.counterfactual(8, 8, start=2)
+    for name, value in faces.clip(8, start=2).items():
+        assert torch.equal(torch.as_tensor(own[name]), torch.as_tensor(value)), name
+    switched = faces.counterfactual(8, 15)
+    assert (switched["category"], switched["index"]) == (15 % 6, 8)
+    assert torch.equal(switched["appearance"], own["appearance"])
+    assert torch.equal(switched["motion"], faces.clip(15)["motion"])
+    with pytest.raises(G3ANError, match="no clip 9999"):
+        faces.counterfactual(0, 9999)
+    with pytest.raises(G3ANError, match="do not fit"):
+        faces.counterfactual(0, 1, start=12)
+
+
+def test_train_and_test_people_are_disjoint(tmp_path, short, monkeypatch) -> None:
+    for name in sets.SETS:
+        sides = [open_dataset(name, cached=False, split=split) for split in ("train", "test")]
+        people_ = [set(side.subjects) for side in sides]
+        assert not people_[0] & people_[1] and len(people_[0] | people_[1]) == sets.PEOPLE
+        assert len(sides[0]) >= 2000
+    monkeypatch.setattr(sets, "PEOPLE", 10)
+    test = open_dataset("uva-nemo-sim", tmp_path, split="test", length=2)
+    drawn = {f"uva-nemo-sim/{path.stem}" for path in tmp_path.glob("*/*.npy")}
+    assert drawn == set(test.subjects) and len(drawn) == 2, "only who is wanted is drawn"
+    assert test.clip(0)["video"].shape == (3, 2, 64, 64)
+    assert open_dataset("uva-nemo-sim", tmp_path, split="test", length=2, size=32).clip(0)["video"].shape[-1] == 32
+
+
+def test_workers_and_order_change_nothing() -> None:
+    data = open_dataset("uva-nemo-sim", cached=False, length=2, seed=1)
+    loaders = [DataLoader(data.epoch(3, 6), batch_size=6, num_workers=workers) for workers in (0, 2)]
+    one, other = (next(iter(loader)) for loader in loaders)
+    assert all(torch.equal(one[name], other[name]) for name in one)

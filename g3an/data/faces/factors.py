@@ -24,7 +24,10 @@ HAIR_STYLES = ("shaved", "cropped", "short", "swept", "fringe", "receding", "afr
 
 @dataclass(frozen=True)
 class Factor:
-    """One number of a clip's description: uniform in [low, high], or normal within it where ``spread`` is given."""
+    """One number of a clip's description: uniform in [low, high], or normal within it where ``spread`` is given.
+
+    ``odd`` ones change their sign in a mirror, the others are the same there.
+    """
 
     name: str
     low: float
@@ -33,6 +36,7 @@ class Factor:
     meaning: str
     spread: float = 0.0
     whole: bool = False
+    odd: bool = False
 
 
 def _shape(name: str, meaning: str, spread: float = 0.33) -> Factor:
@@ -82,21 +86,21 @@ APPEARANCE = (
     Factor("shirt_light", 0, 1, "", "dark to light shirt"),
     Factor("background_hue", 0, 1, "turns of the colour circle", "colour of the background"),
     Factor("background_light", 0, 1, "", "dark to light background"),
-    Factor("light_azimuth", -50, 50, "degrees", "where the key light stands, to the camera's left or right"),
+    Factor("light_azimuth", -50, 50, "degrees", "where the key light stands, to the camera's left or right", odd=True),
     Factor("light_height", 15, 50, "degrees", "how high it stands"),
     Factor("light_warmth", 0, 1, "", "bluish to yellowish light"),
     Factor("light_fill", 0, 1, "", "hard to soft: the share of light from the other side"),
 )
 
 _HEAD_MOTION = (
-    Factor("yaw", -10, 10, "degrees", "mean turn of the head, to its left if positive"),
+    Factor("yaw", -10, 10, "degrees", "mean turn of the head, to its left if positive", odd=True),
     Factor("pitch", -6, 6, "degrees", "mean nod, up if positive"),
-    Factor("roll", -5, 5, "degrees", "mean tilt"),
-    Factor("yaw_drift", -8, 8, "degrees over the clip", "change of yaw"),
+    Factor("roll", -5, 5, "degrees", "mean tilt", odd=True),
+    Factor("yaw_drift", -8, 8, "degrees over the clip", "change of yaw", odd=True),
     Factor("pitch_drift", -5, 5, "degrees over the clip", "change of pitch"),
-    Factor("roll_drift", -4, 4, "degrees over the clip", "change of roll"),
+    Factor("roll_drift", -4, 4, "degrees over the clip", "change of roll", odd=True),
     Factor("blink", 0.1, 3.0, "seconds", "when the eyes close for a moment; beyond 1.9 they do not"),
-    Factor("gaze_x", -10, 10, "degrees", "where the eyes look, relative to the head"),
+    Factor("gaze_x", -10, 10, "degrees", "where the eyes look, relative to the head", odd=True),
     Factor("gaze_y", -5, 5, "degrees", "the same, up if positive"),
 )
 
@@ -117,7 +121,7 @@ _TIMES = "share of its range in TIMING"
 
 _FACE_MOTION = (
     Factor("intensity", 0.7, 1.0, "1 = full expression", "strength at the apex"),
-    Factor("asymmetry", -1, 1, "1 = the most in ASYMMETRY", "right (below 0) or left half of the face is weaker"),
+    Factor("asymmetry", -1, 1, "1 = the most in ASYMMETRY", "the weaker half of the face: right below 0", odd=True),
     Factor("brow_gain", 0.75, 1.2, "1 = as the expression has it", "strength of brows and lids"),
     Factor("mouth_gain", 0.8, 1.15, "1 = as the expression has it", "strength of mouth, jaw and nose"),
     Factor("onset", 0, 1, _TIMES, "when the expression begins"),

@@ -84,9 +84,10 @@ def _person(factors: tuple[float, ...]) -> Person:
     f = {factor.name: value for factor, value in zip(APPEARANCE, factors, strict=True)}
     hair = _hair(f)
     neutral = with_hair(_neutral(f), hair["hairline"], hair["volume"])
-    values = {"neutral": neutral, **hair, **_colours(f), **_light(f)}
+    values: dict[str, Any] = {"neutral": neutral, **hair, **_colours(f), **_light(f)}
     # Single precision throughout, which halves the time that colours take.
-    return Person(**{k: v.astype(np.float32) if isinstance(v, np.ndarray) else v for k, v in values.items()})
+    single: dict[str, Any] = {k: v.astype(np.float32) if isinstance(v, np.ndarray) else v for k, v in values.items()}
+    return Person(**single)
 
 
 def person(appearance: np.ndarray) -> Person:

@@ -1,4 +1,4 @@
-"""From a person and a pose to a picture: rays by Embree, shading in NumPy."""
+"""From a person and a pose to a picture: rays by :mod:`g3an.data.faces.rays`, shading in NumPy."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from embreex.mesh_construction import TriangleMesh
-from embreex.rtcore import EmbreeDevice
-from embreex.rtcore_scene import EmbreeScene
 from scipy import sparse
 
 from g3an.data.faces.head import (
@@ -23,6 +20,7 @@ from g3an.data.faces.head import (
     head,
     smooth,
 )
+from g3an.data.faces.rays import Triangles
 
 PIVOT = np.array([0.0, 6.2, 0.35], np.float32)
 """What the head turns about: the top of the spine."""
@@ -173,35 +171,31 @@ def unit(x: np.ndarray) -> np.ndarray:
     return x / np.sqrt(np.maximum(np.einsum("ij,ij->i", x, x), 1e-18))[:, None]
 
 
-def draw(person: Person, pose: Pose, size: int = 64, samples: int = 2) -> np.ndarray:
-    """One frame: uint8 ``(size, size, 3)``."""
+def draw(person: Person, pose: Pose, size: int = 64, samples: int = 2, backend: str | None = None) -> np.ndarray:
+    """One frame: uint8 ``(size, size, 3)``, of ``samples`` by ``samples`` rays a pixel."""
     r = rig()
     v, turn, centres = geometry(person, pose)
     triangles, parts = r.triangles[person.long], r.triangle_part[person.long]
     n = normals(v, triangles, r.gather[person.long])
     eye, rays = camera(size * samples)
-    scene = EmbreeScene(_device())
-    TriangleMesh(scene, v[r.corners[person.long]].astype(np.float32), r.handed[person.long])
-    found = scene.run(eye, rays, query="INTERSECT", output=True)
-    hit = np.flatnonzero(found["primID"] >= 0)
-    which = found["primID"][hit]
-    b1, b2 = found["u"][hit, None], found["v"][hit, None]
-    i, j, k = triangles[which].T
+    scene = Triangles(v[r.corners[person.long]].astype(np.float32), r.handed[person.long], backend)
+    ends = scene.first(eye, rays)
+    hit, b1, b2 = ends.ray, ends.u[:, None], ends.v[:, None]
+    i, j, k = triangles[ends.triangle].T
     every = np.concatenate([n, r.attributes], 1)
     at = every[i] * (1 - b1 - b2) + every[j] * b1 + every[k] * b2
     normal, place, mask = unit(at[:, :3]), at[:, 3:6], at[:, 6:]
     view = -rays[hit]
-    point = eye[hit] - view * found["tfar"][hit, None]
-    part = parts[which]
+    point = eye[hit] - view * ends.distance[:, None]
 
-    surface = _surface(person, pose, _Hits(part, place, mask, point), turn, centres)
+    surface = _surface(person, pose, _Hits(parts[ends.triangle], place, mask, point), turn, centres)
 
     # Shadows of the key light.
     facing = normal @ person.key
     front = np.flatnonzero(facing > 0)
     lit = np.zeros(len(hit), np.float32)
     towards = np.broadcast_to(person.key, (len(front), 3)).copy()
-    lit[front] = scene.run((point[front] + 0.02 * normal[front]).astype(np.float32), towards, query="OCCLUDED") < 0
+    lit[front] = ~scene.blocked((point[front] + 0.02 * normal[front]).astype(np.float32), towards)
     wrap = np.clip((facing + 0.25) / 1.25, 0, 1)
     key = np.where(lit > 0, wrap, np.minimum(wrap, 0.2))
     shine = np.clip((normal * unit(person.key + view)).sum(1), 0, 1)
@@ -216,12 +210,6 @@ def draw(person: Person, pose: Pose, size: int = 64, samples: int = 2) -> np.nda
     picture = _background(person, m)
     picture.reshape(-1, 3)[hit] = colour
     return _encode(picture.reshape(size, samples, size, samples, 3).mean((1, 3)))
-
-
-@lru_cache(maxsize=1)
-def _device() -> EmbreeDevice:
-    """Embree's device; one serves a process."""
-    return EmbreeDevice()
 
 
 @lru_cache(maxsize=4)

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,20 +16,20 @@ from tqdm.auto import tqdm
 
 from g3an.data.faces.factors import APPEARANCE, EXPRESSIONS, FRAMES, MOTION, draw_factors
 from g3an.data.faces.head import ASSET
+from g3an.data.faces.rays import installed
 from g3an.errors import G3ANError
 from g3an.files import atomic_write
 
 SETS = ("mug-sim", "uva-nemo-sim")
-PEOPLE = 440
+PEOPLE = 420
+"""Of each set; a fifth are test people."""
+
 CLIPS_PER_PERSON = 6
 """``mug-sim``: one of each expression. ``uva-nemo-sim``: three spontaneous smiles, three posed ones."""
 
 CLASSES = {"mug-sim": EXPRESSIONS, "uva-nemo-sim": ("smile",)}
 
-SHARD = 60
-"""Clips in one file of the cache: what is lost when rendering is interrupted."""
-
-SOURCES = ("factors.py", "head.py", "motion.py", "people.py", "render.py", "sets.py")
+SOURCES = ("factors.py", "head.py", "motion.py", "people.py", "rays.py", "render.py", "sets.py")
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,9 @@ class FaceVideo:
 
     def read(self, frames: Sequence[int]) -> np.ndarray:
         if self.cache is not None and self.size == 64:
-            path = shard_path(self.cache, self.dataset, self.index // SHARD)
+            path = cached_file(self.cache, self.dataset, self.person)
             if path.exists():
-                return np.array(np.load(path, mmap_mode="r")[self.index % SHARD][list(frames)])
+                return np.array(np.load(path, mmap_mode="r")[self.index % CLIPS_PER_PERSON][list(frames)])
         return draw_video(self.dataset, self.appearance(), self.motion(), frames, self.size)
 
 
@@ -92,8 +93,24 @@ def draw_video(
 ) -> np.ndarray:
     """Draw any person doing anything: uint8 ``(len(frames), size, size, 3)``.
 
-    With the appearance of one clip and the motion of another it is the ground truth of a motion switch (Figure 16).
+    Parameters
+    ----------
+    dataset
+        Whose motion factors they are.
+    appearance, motion
+        Values of ``APPEARANCE`` and of ``MOTION[dataset]``, in their order; any, drawn or chosen. With the appearance
+        of one clip and the motion of another it is the ground truth of a motion switch (Figure 16).
+    frames
+        Numbers from 0 to ``FRAMES`` - 1; None: all.
+
+    Raises
+    ------
+    G3ANError
+        A vector of another length, or no ray caster is installed.
     """
+    for name, values, factors in (("appearance", appearance, APPEARANCE), ("motion", motion, MOTION[dataset])):
+        if np.shape(values) != (len(factors),):
+            raise G3ANError(f"{dataset} has {len(factors)} {name} factors; these are of shape {np.shape(values)}.")
     from g3an.data.faces.motion import poses
     from g3an.data.faces.people import person
     from g3an.data.faces.render import draw
@@ -124,47 +141,70 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "g3an"
 
 
-def shard_path(cache: Path, dataset: str, number: int) -> Path:
-    """Where a file of ``SHARD`` clips lies."""
-    return cache / f"{dataset}-{version()}" / f"{number:04d}.npy"
+def cached_file(cache: Path, dataset: str, person: int) -> Path:
+    """Where the clips of one person lie: uint8 ``(CLIPS_PER_PERSON, FRAMES, 64, 64, 3)``."""
+    return cache / f"{dataset}-{version()}" / f"person{person:03d}.npy"
 
 
-def _draw_shard(path: Path, dataset: str, number: int) -> int:
-    last = min((number + 1) * SHARD, PEOPLE * CLIPS_PER_PERSON)
-    clips = [FaceVideo(dataset, index).read(range(FRAMES)) for index in range(number * SHARD, last)]
+def _draw_person(path: Path, dataset: str, person: int) -> int:
+    first = person * CLIPS_PER_PERSON
+    clips = [FaceVideo(dataset, index).read(range(FRAMES)) for index in range(first, first + CLIPS_PER_PERSON)]
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
         np.save(file, np.stack(clips))
     return len(clips)
 
 
-def render(dataset: str, cache: Path | None = None, workers: int | None = None, progress: bool = True) -> Path:
-    """Draw whatever of a set is not in the cache yet, in parallel; a run that is stopped goes on where it was.
+def render(
+    dataset: str, cache: str | Path | None = None, people: Sequence[int] | None = None, workers: int | None = None,
+    progress: bool = True,
+) -> Path:  # fmt: skip
+    """Draw what of a set is not in the cache yet, in parallel; a run that is stopped goes on where it was.
 
     Parameters
     ----------
     dataset
         ``mug-sim`` or ``uva-nemo-sim``.
     cache
-        Folder, by default :func:`default_cache`; a set takes 780 MB.
+        Folder, by default :func:`default_cache`; a whole set takes 750 MB.
+    people
+        Numbers of those who are wanted; None: all.
     workers
         Processes, by default as many as processors.
+
+    Returns
+    -------
+    Path
+        The cache.
 
     Raises
     ------
     G3ANError
-        Unknown set, or a folder that cannot be written.
+        Unknown set, no ray caster, a folder that cannot be written, or a process that was killed; what was drawn
+        until then is kept.
     """
     if dataset not in SETS:
         raise G3ANError(f"There is no simulated data set {dataset!r}; there are {' and '.join(SETS)}.")
-    cache = cache or default_cache()
-    total = PEOPLE * CLIPS_PER_PERSON
-    missing = [n for n in range(-(-total // SHARD)) if not shard_path(cache, dataset, n).exists()]
+    installed()
+    cache = Path(cache) if cache else default_cache()
+    everyone = range(PEOPLE) if people is None else people
+    missing = [person for person in everyone if not cached_file(cache, dataset, person).exists()]
     if not missing:
         return cache
     workers = min(workers or os.cpu_count() or 1, len(missing))
-    bar = tqdm(total=total, initial=total - len(missing) * SHARD, unit="clip", desc=dataset, disable=not progress)
+    bar = tqdm(
+        total=len(everyone) * CLIPS_PER_PERSON, initial=(len(everyone) - len(missing)) * CLIPS_PER_PERSON,
+        unit="clip", desc=f"drawing {dataset}", disable=not progress,
+    )  # fmt: skip
     with bar, ProcessPoolExecutor(workers) as pool:
-        jobs = [pool.submit(_draw_shard, shard_path(cache, dataset, n), dataset, n) for n in missing]
-        for job in as_completed(jobs):
-            bar.update(job.result())
+        jobs = [pool.submit(_draw_person, cached_file(cache, dataset, n), dataset, n) for n in missing]
+        try:
+            for job in as_completed(jobs):
+                bar.update(job.result())
+        except BrokenProcessPool:
+            raise G3ANError(
+                f"A process that drew {dataset} was killed, perhaps for want of memory. What was drawn is kept in "
+                f"{cache}; run it again, with fewer workers."
+            ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
     return cache

@@ -1,0 +1,103 @@
+"""``FaceDataset``: clips of simulated faces with the factors they were drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from g3an.data.clips import Clip, ClipDataset
+from g3an.data.faces.factors import APPEARANCE, MOTION, Factor
+from g3an.data.faces.sets import CLASSES, FaceVideo, draw_video, render, videos
+from g3an.data.layouts import Split, chosen_subjects
+from g3an.errors import G3ANError
+
+
+class FaceClip(Clip):
+    """``appearance`` and ``motion``: the factors, float32 ``(n,)``; ``start`` and ``step``: the frames of the video.
+
+    Times among the motion factors count from the video's first frame. A mirrored clip has the factors of its mirror
+    image, so that its person looks to the other side.
+    """
+
+    appearance: Tensor
+    motion: Tensor
+    start: int
+    step: int
+
+
+class FaceDataset(ClipDataset):
+    """``mug-sim`` or ``uva-nemo-sim``, which are simulated: no clip shows a real person.
+
+    Attributes
+    ----------
+    appearance_factors, motion_factors
+        Name, range and unit of each number in a clip's ``appearance`` and ``motion``.
+    """
+
+    readers: list[Any]
+
+    def __init__(self, name: str, made: Sequence[FaceVideo], **how: Any) -> None:
+        super().__init__(
+            name, made, [f"{name}/{video.index:04d}" for video in made], CLASSES[name],
+            [CLASSES[name].index(video.category) for video in made], [video.subject for video in made], **how,
+        )  # fmt: skip
+        self.appearance_factors: tuple[Factor, ...] = APPEARANCE
+        self.motion_factors: tuple[Factor, ...] = MOTION[name]
+
+    def clip(self, i: int, start: int | None = None, step: int = 1, flip: bool = False) -> FaceClip:
+        """As :meth:`ClipDataset.clip`, with the factors."""
+        start = (self.count(i) - (self.length - 1) * step - 1) // 2 if start is None else start
+        plain = super().clip(i, start, step, flip)
+        return self._with_factors(plain, i, i, start, step, flip)
+
+    def counterfactual(self, person: int, motion: int, start: int | None = None, step: int = 1) -> FaceClip:
+        """The person of clip ``person`` with the motion of clip ``motion``: ground truth of Figure 16 and for probes.
+
+        ``index`` is that of the person's clip, ``category`` that of the motion's. It is drawn anew each time.
+
+        Raises
+        ------
+        G3ANError
+            A number that the set does not have, or a clip that does not fit in the video.
+        """
+        for number in (person, motion):
+            if not 0 <= number < len(self):
+                raise G3ANError(f"{self.name} has no clip {number}; there are 0 to {len(self) - 1}.")
+        count, span = self.count(motion), (self.length - 1) * step + 1
+        start = (count - span) // 2 if start is None else start
+        if not 0 <= start <= count - span:
+            raise G3ANError(f"{self.length} frames at step {step} from frame {start} on do not fit in {count} frames.")
+        frames = draw_video(
+            self.name, self.readers[person].appearance(), self.readers[motion].motion(),
+            range(start, start + span, step), self.size,
+        )  # fmt: skip
+        video = torch.from_numpy(frames.transpose(3, 0, 1, 2).astype(np.float32)).div_(127.5).sub_(1)
+        plain: Clip = {"video": video, "category": self.categories[motion], "index": person}
+        return self._with_factors(plain, person, motion, start, step, False)
+
+    def _with_factors(self, clip: Clip, person: int, motion: int, start: int, step: int, flip: bool) -> FaceClip:
+        appearance = _turned(self.readers[person].appearance(), self.appearance_factors, flip)
+        moves = _turned(self.readers[motion].motion(), self.motion_factors, flip)
+        return {**clip, "appearance": appearance, "motion": moves, "start": start, "step": step}
+
+
+def _turned(values: np.ndarray, factors: tuple[Factor, ...], flip: bool) -> Tensor:
+    signs = [-1.0 if flip and factor.odd else 1.0 for factor in factors]
+    return torch.from_numpy(values) * torch.tensor(signs)
+
+
+def open_faces(
+    name: str, root: str | Path | None = None, *, split: Split = "all", cached: bool = True, size: int = 64, **how: Any
+) -> FaceDataset:
+    """See :func:`g3an.data.open_dataset`; ``root`` is the folder of the cache."""
+    made = videos(name, size)
+    if cached and size == 64:
+        chosen = chosen_subjects([video.subject for video in made], split)
+        cache = render(name, root, sorted({video.person for video in made if video.subject in chosen}))
+        made = videos(name, size, cache)
+    return FaceDataset(name, made, split=split, size=size, **how)
