@@ -119,7 +119,7 @@ def _train_settings(words: list[str]) -> dict[str, Any]:
 def train(
     folder: Annotated[Path, typer.Option("--run", help="The run's folder: checkpoints, logs, samples, weights.")],
     dataset: Annotated[
-        str, typer.Option(help="shapes, mug-sim, uva-nemo-sim, weizmann, folder or prepared.")
+        str, typer.Option(help="shapes, mug-sim, uva-nemo-sim, weizmann, mug, uva-nemo, ucf101, folder or prepared.")
     ] = "shapes",
     root: Annotated[Path | None, typer.Option(help="Where the data set lies.")] = None,
     preset: Annotated[str, typer.Option(help="The network: appendix, official or small.")] = "small",
@@ -165,12 +165,15 @@ def prepare(
     source: Annotated[Path, typer.Argument(help="Videos, frame folders or strips, in folders by class.")],
     dest: Annotated[Path, typer.Argument(help="Where the checked clips and their index go.")],
     length: Annotated[int, typer.Option(help="Frames that a clip needs.")] = 16,
+    layout: Annotated[
+        str, typer.Option(help="folder, or as published: mug, uva-nemo, ucf101.")
+    ] = "folder",
     workers: Annotated[int | None, typer.Option(help="Processes; by default one a core.")] = None,
 ) -> None:
     """Check videos once and store them for fast reading. Exit code 3: some were refused, the rest can be used."""
     from g3an.data.prepare import prepare as prepare_videos
 
-    report = prepare_videos(source, dest, length=length, workers=workers, progress=True)
+    report = prepare_videos(source, dest, length=length, workers=workers, progress=True, layout=layout)
     for refused in report.refused:
         _print(f"refused: {refused}")
     for changed in report.changed:

@@ -250,7 +250,7 @@ TRAIN_PROFILES = {
     "ablation": TrainConfig("ablation", steps=1000, batch=8, video_width=16, image_width=16, ema_decay=0.995,
                             discriminator_init="orthogonal"),
     "small": TrainConfig(
-        "small", steps=6000, batch=16, video_width=32, image_width=24, image_frames=2, ema_decay=0.998,
+        "small", steps=2500, batch=16, video_width=32, image_width=24, image_frames=2, ema_decay=0.998,
         discriminator_init="orthogonal", batch_spread=True, together=4, diversity=4.0, perception=1.0,
         augment=("translation",), r1=1.0,
     ),

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from g3an.data.layouts import Refused, Split, chosen_subjects, ordered_classes, scan
+from g3an.data.layouts import PUBLISHED, Refused, Split, chosen_subjects, ordered_classes, scan, scan_published
 from g3an.data.shapes import MOTIONS, drawings
 from g3an.data.video import READERS, Reader, Strip, fit
 from g3an.errors import G3ANError
 
-NAMES = ("shapes", "mug-sim", "uva-nemo-sim", "weizmann", "folder", "prepared")
+NAMES = ("shapes", "mug-sim", "uva-nemo-sim", "weizmann", *PUBLISHED, "folder", "prepared")
 """What :func:`open_dataset` knows."""
 
 KEPT_BYTES = 256 * 2**20
@@ -190,8 +190,9 @@ def open_dataset(
     ----------
     name
         ``shapes`` (drawn in code), ``mug-sim`` and ``uva-nemo-sim`` (simulated faces with known factors),
-        ``weizmann`` (strips ``<action>/<subject>.png``), ``folder`` (videos, frame folders and strips, in folders by
-        category), ``prepared`` (what ``g3an prepare`` wrote).
+        ``weizmann`` (strips ``<action>/<subject>.png``), ``mug``, ``uva-nemo`` and ``ucf101`` (as published, see
+        :data:`g3an.data.layouts.PUBLISHED`), ``folder`` (videos, frame folders and strips, in folders by category),
+        ``prepared`` (what ``g3an prepare`` wrote).
     root
         Where it lies; ``shapes`` needs none. Of simulated faces, the cache (None: ``G3AN_CACHE`` or the user's).
     split
@@ -255,7 +256,7 @@ def open_dataset(
             [clip.category for clip in index.clips], [clip.subject for clip in index.clips],
             index.classes, index.refused,
         )  # fmt: skip
-    found, refused = scan(root)
+    found, refused = scan_published(name, root) if name in PUBLISHED else scan(root)
     if name == "weizmann":
         found = [video for video in found if video.kind == "strip"]
     if not found:

@@ -16,6 +16,9 @@ from g3an.errors import G3ANError
 WEIZMANN_ACTIONS = ("wave1", "wave2", "jack", "bend")
 """The four actions of the release that the paper used, in the order in which they number the categories."""
 
+EXPRESSIONS = ("sad", "anger", "surprise", "disgust", "happy", "fear")
+"""The categories of MUG, in the order of the appendix (Figures 4 and 5)."""
+
 Split = str | Sequence[str]
 TEST_SHARE = 0.2
 
@@ -59,6 +62,76 @@ class Refused:
 
     def __str__(self) -> str:
         return f"{self.source}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Published:
+    """How a data set lies in its owners' release.
+
+    ``pattern`` is for what :func:`scan` found, relative to the root, which may hold further folders above it; its
+    groups are ``subject`` and, where there is more than one, ``category``.
+    """
+
+    title: str
+    form: str
+    kind: str
+    pattern: re.Pattern[str]
+    category: str = ""
+    spelled: tuple[tuple[str, str], ...] = ()
+    known: tuple[str, ...] = ()
+
+
+PUBLISHED = {
+    "mug": Published(
+        "MUG", "<subject>/<expression>/takeNNN/img_NNNN.jpg", "frames",
+        re.compile(r"(?:.+/)?(?P<subject>[^/]+)/(?P<category>[^/]+)/take\d+", re.IGNORECASE),
+        spelled=(("sadness", "sad"), ("happiness", "happy")), known=EXPRESSIONS,
+    ),
+    "uva-nemo": Published(
+        "UvA-NEMO", "NNN_deliberate_smile_N.mp4 and NNN_spontaneous_smile_N.mp4", "video",
+        re.compile(r"(?:.+/)?(?P<subject>\d+)_(?:deliberate|spontaneous)_smile_\d+\.\w+", re.IGNORECASE),
+        category="smile",
+    ),
+    "ucf101": Published(
+        "UCF101", "v_<Class>_gNN_cNN.avi", "video",
+        re.compile(r"(?:.+/)?(?P<subject>v_(?P<category>\w+?)_g\d+)_c\d+\.avi", re.IGNORECASE),
+    ),
+}  # fmt: skip
+"""The licensed data sets of the paper, by the name that :func:`g3an.data.open_dataset` takes."""
+
+
+def scan_published(name: str, root: str | Path, skip: Path | None = None) -> tuple[list[Found], list[Refused]]:
+    """As :func:`scan`, for a data set in its published layout; what does not belong to it is refused.
+
+    Raises
+    ------
+    G3ANError
+        An unknown name, or a folder that holds nothing in that layout: what was expected, and what was found.
+    """
+    if name not in PUBLISHED:
+        raise G3ANError(f"There is no published layout {name!r}; there are {', '.join(PUBLISHED)}.")
+    layout = PUBLISHED[name]
+    every, refused = scan(root, skip)
+    found: list[Found] = []
+    for video in every:
+        match = layout.pattern.fullmatch(video.relative) if video.kind == layout.kind else None
+        if match is None:
+            refused.append(Refused(video.relative, f"not of {layout.title}'s form {layout.form}"))
+            continue
+        label = layout.category or match["category"]
+        label = dict(layout.spelled).get(label.lower(), label)
+        if layout.known and label.lower() not in layout.known:
+            refused.append(Refused(video.relative, f"{label!r} is none of {', '.join(layout.known)}"))
+            continue
+        label = label.lower() if layout.known else label
+        found.append(Found(video.path, video.relative, video.kind, label, match["subject"]))
+    if not found:
+        held = [video.relative for video in every] or [str(entry) for entry in refused] or ["nothing"]
+        raise G3ANError(
+            f"{root} does not hold {layout.title} as it is published, {layout.form}; it holds {_named(held[:3])}. "
+            "Give the folder above those, or use the layout 'folder' for videos in folders by category."
+        )
+    return found, refused
 
 
 def scan(root: str | Path, skip: Path | None = None) -> tuple[list[Found], list[Refused]]:
@@ -176,8 +249,8 @@ def subject_of(stem: str) -> str:
 
 
 def ordered_classes(name: str, labels: Sequence[str]) -> tuple[str, ...]:
-    """The categories of a data set: sorted, but Weizmann's four in the paper's order and before any others."""
-    first = WEIZMANN_ACTIONS if name == "weizmann" else ()
+    """The categories of a data set: sorted, but those of Weizmann and MUG in the paper's order, before any others."""
+    first = {"weizmann": WEIZMANN_ACTIONS, "mug": EXPRESSIONS}.get(name, ())
     return tuple(sorted(set(labels), key=lambda label: (first.index(label) if label in first else len(first), label)))
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from g3an.data.checks import Unusable, load
-from g3an.data.layouts import Found, Refused, ordered_classes, scan
+from g3an.data.layouts import Found, Refused, ordered_classes, scan, scan_published
 from g3an.data.pool import Lost, run_all
 from g3an.data.video import FrameFolder, PreparedClip, first_line
 from g3an.errors import G3ANError
@@ -82,7 +82,7 @@ class Index:
 
 def prepare(
     source: str | Path, dest: str | Path, *, length: int = 16, workers: int | None = None, progress: bool = True,
-    size: int = 64, timeout: float = 300.0,
+    size: int = 64, timeout: float = 300.0, layout: str = "folder",
 ) -> PrepareReport:  # fmt: skip
     """Check the videos below ``source`` and store those that can be used in ``dest``.
 
@@ -105,6 +105,8 @@ def prepare(
         Width and height of the stored frames.
     timeout
         Seconds after which a file is given up.
+    layout
+        ``folder`` or, for a data set as its owners publish it, one of :data:`g3an.data.layouts.PUBLISHED`.
 
     Raises
     ------
@@ -114,7 +116,7 @@ def prepare(
     source, dest = Path(source), Path(dest)
     if length < 1 or size < 1 or timeout <= 0 or (workers is not None and workers < 1):
         raise G3ANError("length, size, workers and timeout of g3an prepare are larger than 0.")
-    found, refused = scan(source, skip=dest)
+    found, refused = scan(source, skip=dest) if layout == "folder" else scan_published(layout, source, skip=dest)
     if source.resolve() == dest.resolve():
         raise G3ANError(f"{dest} is the source itself; choose another folder for the prepared clips.")
     if not found and not refused:
@@ -171,7 +173,7 @@ def prepare(
     # Sources that could not even be read as files come first, then damaged ones, all by name.
     bad = [{"source": entry.source, "reason": entry.reason} for entry in refused]
     bad += [record for name, record in sorted(records.items()) if "reason" in record]
-    classes = ordered_classes("prepared", [clip["category"] for clip in clips])
+    classes = ordered_classes(layout, [clip["category"] for clip in clips])
     content = {**settings, "classes": list(classes), "clips": clips, "refused": bad}
     write_json(dest / INDEX, {**content, "sha256": _checksum(content)})
     (dest / JOURNAL).unlink(missing_ok=True)

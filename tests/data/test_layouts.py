@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_videos import noisy, write_frames, write_strip
+from small_videos import encode, noisy, write_frames, write_strip
 
-from g3an.data.layouts import chosen_subjects, ordered_classes, scan, subject_of
+from g3an.data import open_dataset
+from g3an.data.layouts import EXPRESSIONS, chosen_subjects, ordered_classes, scan, scan_published, subject_of
+from g3an.data.prepare import prepare
 from g3an.errors import G3ANError
 
 
@@ -122,3 +124,65 @@ def test_order_of_classes() -> None:
         "wave1", "wave2", "jack", "bend", "run",
     )  # fmt: skip
     assert ordered_classes("folder", ["wave1", "bend", "bend"]) == ("bend", "wave1")
+
+
+def test_mug_as_published(tmp_path: Path) -> None:
+    for subject, expression, take in (
+        ("001", "happiness", "take000"), ("001", "happiness", "take001"), ("001", "neutral", "take000"),
+        ("002", "sadness", "take000"), ("002", "Anger", "take000"), ("017", "surprise", "take003"),
+    ):  # fmt: skip
+        write_frames(tmp_path / "subjects" / subject / expression / take, noisy(frames=17), ".jpg")
+    data = open_dataset("mug", tmp_path)
+    assert data.classes == ("sad", "anger", "surprise", "happy"), "the appendix's order"
+    found = sorted(zip(data.subjects, (data.classes[number] for number in data.categories), strict=True))
+    assert found == [("001", "happy"), ("001", "happy"), ("002", "anger"), ("002", "sad"), ("017", "surprise")]
+    assert [str(entry) for entry in data.refused] == [
+        f"subjects/001/neutral/take000: 'neutral' is none of {', '.join(EXPRESSIONS)}"
+    ]
+    assert data.clip(0)["video"].shape == (3, 16, 64, 64)
+
+
+def test_mug_is_prepared_by_expression(tmp_path: Path) -> None:
+    write_frames(tmp_path / "mug" / "001" / "fear" / "take000", noisy(frames=16), ".jpg")
+    write_frames(tmp_path / "mug" / "002" / "disgust" / "take000", noisy(frames=16), ".jpg")
+    prepare(tmp_path / "mug", tmp_path / "clips", workers=1, progress=False, layout="mug")
+    data = open_dataset("prepared", tmp_path / "clips")
+    assert data.classes == ("disgust", "fear") and sorted(data.subjects) == ["001", "002"]
+
+
+def smile(path: Path) -> None:
+    encode(path, noisy(frames=20), "-c:v", "libx264", "-pix_fmt", "yuv420p")
+
+
+def test_uva_nemo_as_published(tmp_path: Path) -> None:
+    for name in ("001_deliberate_smile_1.mp4", "001_spontaneous_smile_2.mp4", "042_spontaneous_smile_1.mp4"):
+        smile(tmp_path / "videos" / name)
+    smile(tmp_path / "videos" / "intro.mp4")
+    data = open_dataset("uva-nemo", tmp_path)
+    assert data.classes == ("smile",) and data.subjects == ["001", "001", "042"]
+    assert [entry.source for entry in data.refused] == ["videos/intro.mp4"]
+    assert data.clip(2)["video"].shape == (3, 16, 64, 64)
+
+
+def test_ucf101_as_published(tmp_path: Path) -> None:
+    for name in ("v_Archery_g01_c01", "v_Archery_g01_c02", "v_YoYo_g25_c05"):
+        encode(tmp_path / name.split("_")[1] / f"{name}.avi", noisy(frames=18))
+    data = open_dataset("ucf101", tmp_path)
+    assert data.classes == ("Archery", "YoYo")
+    assert data.subjects == ["v_Archery_g01", "v_Archery_g01", "v_YoYo_g25"], "clips of one recording stay together"
+
+
+def test_a_misplaced_root_says_what_was_expected_and_found(tmp_path: Path) -> None:
+    write_frames(tmp_path / "001" / "fear" / "take000", noisy(frames=16), ".jpg")
+    expected = r"does not hold UvA-NEMO as it is published, NNN_deliberate_smile_N.mp4 .* it holds 001/fear/take000\."
+    with pytest.raises(G3ANError, match=expected):
+        open_dataset("uva-nemo", tmp_path)
+    with pytest.raises(G3ANError, match=r"does not hold MUG .*<subject>/<expression>/takeNNN.* it holds take000"):
+        scan_published("mug", tmp_path / "001" / "fear")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(G3ANError, match="it holds nothing"):
+        open_dataset("ucf101", tmp_path / "empty")
+    with pytest.raises(G3ANError, match="is not a folder"):
+        open_dataset("mug", tmp_path / "none")
+    with pytest.raises(G3ANError, match="no published layout 'kth'"):
+        scan_published("kth", tmp_path)

@@ -16,9 +16,6 @@ FRAMES = 24
 RATE = 12.5
 """Frames a second: every second one of a camera with 25, or every fourth of UvA-NEMO's 50."""
 
-EXPRESSIONS = ("sad", "anger", "surprise", "disgust", "happy", "fear")
-"""The categories of ``mug-sim``, in the order of the appendix (Figures 4 and 5)."""
-
 HAIR_STYLES = ("shaved", "cropped", "short", "swept", "fringe", "receding", "afro", "long", "long with fringe")
 
 
