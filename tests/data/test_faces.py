@@ -18,8 +18,9 @@ pytest.importorskip("embreex", reason="embreex has no wheel for this platform")
 from g3an.data import open_dataset
 from g3an.data.faces import motion, people, rays, render, sets
 from g3an.data.faces.dataset import FaceDataset
-from g3an.data.faces.factors import APPEARANCE, EXPRESSIONS, MOTION, RATE, draw_factors
+from g3an.data.faces.factors import APPEARANCE, MOTION, RATE, draw_factors
 from g3an.data.faces.head import BODY, LEFT_EYE, RIGHT_EYE, head
+from g3an.data.layouts import EXPRESSIONS
 from g3an.errors import G3ANError
 
 ORDINARY = {factor.name: (factor.low + factor.high) / 2 for factor in APPEARANCE}
@@ -267,6 +268,21 @@ def test_counterfactuals(faces: FaceDataset) -> None:
         faces.counterfactual(0, 9999)
     with pytest.raises(G3ANError, match="do not fit"):
         faces.counterfactual(0, 1, start=12)
+
+
+def test_one_factor_is_varied_and_nothing_else(faces: FaceDataset) -> None:
+    value = faces.readers[8].motion()[faces.motion_factors.index(factor := _factor(faces, "yaw"))]
+    place = (value - factor.low) / (factor.high - factor.low)
+    frames = faces.vary(8, "yaw", [place, 0, 1])
+    assert np.abs(frames[0].astype(int) - faces.readers[8].read([11])[0]).max() <= 1
+    assert not np.array_equal(frames[1], frames[2])
+    assert faces.vary(8, "hair_style", [0, 0.49, 1]).shape == (3, 64, 64, 3)
+    with pytest.raises(G3ANError, match="no factor 'beauty'"):
+        faces.vary(8, "beauty", [0])
+
+
+def _factor(faces: FaceDataset, name: str):
+    return next(factor for factor in faces.motion_factors if factor.name == name)
 
 
 def test_train_and_test_people_are_disjoint(tmp_path, short, monkeypatch) -> None:

@@ -80,6 +80,41 @@ class FaceDataset(ClipDataset):
         plain: Clip = {"video": video, "category": self.categories[motion], "index": person}
         return self._with_factors(plain, person, motion, start, step, False)
 
+    def vary(self, i: int, factor: str, places: Sequence[float] | np.ndarray, frame: int = 11) -> np.ndarray:
+        """One frame of video ``i`` with one factor moved over its range and all others as they are.
+
+        Parameters
+        ----------
+        factor
+            Name of an appearance or motion factor.
+        places
+            In [0, 1], from the factor's ``low`` to its ``high``; whole factors take the nearest number.
+        frame
+            Number in the video, by default about the apex.
+
+        Returns
+        -------
+        np.ndarray
+            uint8 ``(len(places), size, size, 3)``.
+
+        Raises
+        ------
+        G3ANError
+            No factor has that name.
+        """
+        names = {f.name: (vector, f) for vector in (self.motion_factors, self.appearance_factors) for f in vector}
+        if factor not in names:
+            raise G3ANError(f"{self.name} has no factor {factor!r}; there are {', '.join(names)}.")
+        vector, described = names[factor]
+        drawn = []
+        for place in places:
+            appearance, motion = self.readers[i].appearance(), self.readers[i].motion()
+            value = described.low + place * (described.high - described.low)
+            moved = appearance if vector is self.appearance_factors else motion
+            moved[vector.index(described)] = round(value) if described.whole else value
+            drawn.append(draw_video(self.name, appearance, motion, [frame], self.size)[0])
+        return np.stack(drawn)
+
     def _with_factors(self, clip: Clip, person: int, motion: int, start: int, step: int, flip: bool) -> FaceClip:
         appearance = _turned(self.readers[person].appearance(), self.appearance_factors, flip)
         moves = _turned(self.readers[motion].motion(), self.motion_factors, flip)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from g3an.data.faces.factors import ASYMMETRY, EXPRESSIONS, FRAMES, MOTION, RATE, TIMING
+from g3an.data.faces.factors import ASYMMETRY, FRAMES, MOTION, RATE, TIMING
 from g3an.data.faces.head import head
 from g3an.data.faces.render import Pose
+from g3an.data.layouts import EXPRESSIONS
 
 # Strength of each unit at the apex; a name without a side means both halves.
 _UNITS = {

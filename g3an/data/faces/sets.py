@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from g3an.data.faces.factors import APPEARANCE, EXPRESSIONS, FRAMES, MOTION, draw_factors
+from g3an.data.faces.factors import APPEARANCE, FRAMES, MOTION, draw_factors
 from g3an.data.faces.head import ASSET
 from g3an.data.faces.rays import installed
+from g3an.data.layouts import EXPRESSIONS
 from g3an.errors import G3ANError
 from g3an.files import atomic_write
 
