@@ -116,10 +116,11 @@ class TrainConfig:
     together
         How many clips of a batch belong together: 1, each is drawn by itself; 2, pairs of one category and one person
         (generated: one z_a, two z_m), which the perceptual judge also sees side by side; 4, two such pairs of one
-        category, within which ``batch_spread`` and ``diversity`` are measured.
+        category (generated: two z_a, each with the same two z_m), within which ``batch_spread`` and ``diversity`` are
+        measured.
     diversity
-        Weight of a loss against clips of one category that lie closer together than real ones: see
-        :func:`g3an.perception.diversity_loss`. It needs ``together`` 4 and ``perception``.
+        Weight of a loss against clips of one category that lie closer together than real ones, and against people
+        who change with z_m: see :func:`g3an.perception.diversity_loss`. It needs ``together`` 4.
     perception, perception_frames
         Weight of the perceptual judge's losses (0: none, as in the released code), and how many frames of each clip,
         evenly apart, it sees. See :mod:`g3an.perception`.
@@ -195,8 +196,8 @@ class TrainConfig:
             raise G3ANError(f"compared_clips is {self.compared_clips}; it must be a multiple of 16.")
         if self.together not in (1, 2, 4) or self.batch % self.together:
             raise G3ANError(f"together is {self.together} and batch {self.batch}; give 1, 2 or 4, and whole groups.")
-        if self.diversity and not (self.together == 4 and self.perception):
-            raise G3ANError(f"diversity is {self.diversity:g}; it needs together 4 and perception above 0.")
+        if self.diversity and self.together != 4:
+            raise G3ANError(f"diversity is {self.diversity:g}; it needs together 4.")
         if self.perception and not 8 <= self.perception_frames <= self.clip_length:
             raise G3ANError(f"perception_frames is {self.perception_frames}; it must be from 8 to {self.clip_length}.")
         if self.clip_length < 16:

@@ -138,13 +138,15 @@ def draw_codes(
     """Codes of one step: z_a, z_m ~ N(0, 1) and uniform one-hot categories, a function of (seed, step) only.
 
     With ``together`` 2 or 4, groups of so many clips share c, which the groups take in turn, in random order, and
-    clips 2j and 2j + 1 share z_a.
+    clips 2j and 2j + 1 share z_a. In fours the second pair moves by the first one's two z_m.
     """
     random = torch.Generator().manual_seed(_mix(seed, step, 1))
     z_a = torch.randn(batch, config.z_a_dim, generator=random).to(device)
     z_m = torch.randn(batch, config.z_m_dim, generator=random).to(device)
     if together > 1:
         z_a = z_a[0::2].repeat_interleave(2, 0)
+    if together == 4:
+        z_m = z_m.unflatten(0, (-1, 2, 2))[:, :1].expand(-1, 2, -1, -1).flatten(0, 2)
     if not config.classes:
         return z_a, z_m, None
     number = len(config.classes)
@@ -340,9 +342,9 @@ def train(
                     judged = judges[2](deep, len(fake), c, groups)
                 deceived = torch.stack([generator_loss(verdict.float(), config.loss) for verdict in judged]).mean()
                 loss_g = loss_g + config.perception * deceived
-                if config.together == 4:
-                    lacking, ratios = diversity_loss(known, deep, len(fake))
-                    loss_g = loss_g + config.diversity * lacking
+            if config.together == 4:
+                lacking, ratios = diversity_loss(real, fake)
+                loss_g = loss_g + config.diversity * lacking
             _require_sane(loss_g, "generator", step, checkpoints)
             optimiser_g.zero_grad()
             accelerator.backward(loss_g)

@@ -84,7 +84,9 @@ def test_codes_that_belong_together() -> None:
     config = ModelConfig.from_preset("small", classes=("a", "b", "c"))
     z_a, z_m, c = draw_codes(config, 24, seed=3, step=7, together=4)
     assert torch.equal(z_a[0::2], z_a[1::2]) and z_a.unique(dim=0).shape[0] == 12
-    assert z_m.unique(dim=0).shape[0] == 24
+    moves = z_m.unflatten(0, (6, 2, 2))
+    assert torch.equal(moves[:, 0], moves[:, 1]) and z_m.unique(dim=0).shape[0] == 12, "two people, two motions"
+    assert draw_codes(config, 24, 3, 7, together=2)[1].unique(dim=0).shape[0] == 24
     fours = c.argmax(1).unflatten(0, (6, 4))
     assert (fours == fours[:, :1]).all()
     assert sorted(fours[:3, 0].tolist()) == sorted(fours[3:, 0].tolist()) == [0, 1, 2], "categories come in turn"
