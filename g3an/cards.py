@@ -171,7 +171,7 @@ def _markdown(card: dict[str, Any]) -> str:
         f"F-SA after {places}, categories {', '.join(config['classes']) or 'none'}; "
         "half precision, spectral norm folded in.",
         f"- **Data**: {card['data']['name']}, {card['data']['videos']} videos of {card['data']['people']} people, "
-        f"every person used; clips of {training['clip_length']} frames, step {training['clip_steps']}"
+        f"{'every person' if card['data'].get('split', 'all') == 'all' else 'train people only'}; clips of {training['clip_length']} frames, step {training['clip_steps']}"
         f"{', mirrored at random' if training['mirror'] else ''}.",
         f"- **Licence of the data**: {card['licence']}",
         f"- **Training**: {card['steps']:,} steps of {training['batch']} clips ({card['clips_seen']:,} clips), "

@@ -168,12 +168,15 @@ def prepare(
     layout: Annotated[
         str, typer.Option(help="folder, or as published: mug, uva-nemo, ucf101.")
     ] = "folder",
+    crop: Annotated[
+        str, typer.Option(help="What is kept of the frames: centre, the largest square, or face.")
+    ] = "centre",
     workers: Annotated[int | None, typer.Option(help="Processes; by default one a core.")] = None,
 ) -> None:
     """Check videos once and store them for fast reading. Exit code 3: some were refused, the rest can be used."""
     from g3an.data.prepare import prepare as prepare_videos
 
-    report = prepare_videos(source, dest, length=length, workers=workers, progress=True, layout=layout)
+    report = prepare_videos(source, dest, length=length, workers=workers, progress=True, layout=layout, crop=crop)
     for refused in report.refused:
         _print(f"refused: {refused}")
     for changed in report.changed:

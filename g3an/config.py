@@ -130,6 +130,9 @@ class TrainConfig:
     r1, r1_every
         Weight of the gradient penalty on real clips (0, as in the released code: none), and the steps from one to the
         next; the weight is multiplied by the latter.
+    split
+        Whose videos: ``all``, ``train`` (without the fifth of the people kept for tests), or ``auto``, which is
+        ``train`` for the simulated sets, whose test people everything is measured on, and ``all`` for others.
     clip_length, clip_steps, mirror
         Frames a clip, frame steps to draw from, and whether clips are mirrored at random.
     precision
@@ -164,6 +167,7 @@ class TrainConfig:
     augment: tuple[str, ...] = ()
     r1: float = 0.0
     r1_every: int = 8
+    split: str = "auto"
     clip_length: int = 16
     clip_steps: tuple[int, ...] = (2,)
     mirror: bool = True
@@ -184,6 +188,8 @@ class TrainConfig:
         unknown = [name for name in self.augment if name not in AUGMENTATIONS]
         if unknown:
             raise G3ANError(f"augment names {unknown[0]!r}; it must be of {', '.join(AUGMENTATIONS)}.")
+        if self.split not in ("auto", "all", "train"):
+            raise G3ANError(f"split is {self.split!r}; it must be 'auto', 'all' or 'train'.")
         if self.precision not in ("no", "bf16", "fp16"):
             raise G3ANError(f"precision is {self.precision!r}; it must be 'no', 'bf16' or 'fp16'.")
         for name in ("steps", "batch", "steps_per_epoch", "log_every", "checkpoint_every", "sample_every",

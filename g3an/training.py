@@ -32,6 +32,8 @@ from g3an.augment import augment
 from g3an.checkpoints import read_state, save_generator, write_state
 from g3an.config import ModelConfig, TrainConfig
 from g3an.data import ClipDataset, open_dataset
+from g3an.data.faces.sets import SETS
+from g3an.data.layouts import Split
 from g3an.discriminators import ImageDiscriminator, VideoDiscriminator
 from g3an.errors import G3ANError
 from g3an.evaluation.sliced import sliced_wasserstein
@@ -211,9 +213,11 @@ def train(
     accelerator = Accelerator(mixed_precision=config.precision, cpu=device == "cpu")
     if config.batch % (accelerator.num_processes * config.together):
         raise G3ANError(f"batch {config.batch} cannot be shared by {accelerator.num_processes} processes evenly.")
+    split: Split = "all" if config.split == "all" or (config.split == "auto" and dataset_name not in SETS) else "train"
     data = open_dataset(
-        dataset_name, root, length=config.clip_length, steps=config.clip_steps, mirror=config.mirror, seed=config.seed
-    )
+        dataset_name, root, split=split, length=config.clip_length, steps=config.clip_steps, mirror=config.mirror,
+        seed=config.seed,
+    )  # fmt: skip
     classes = model.classes or (tuple(data.classes) if len(data.classes) > 1 else ())
     model = ModelConfig.from_dict({**model.to_dict(), "classes": classes})
     if classes and set(classes) != set(data.classes):
@@ -511,7 +515,7 @@ def _described(model: ModelConfig, config: TrainConfig, data: ClipDataset, datas
     return {
         "model": model.to_dict(),
         "training": config.to_dict(),
-        "data": {"name": dataset_name, "videos": len(data), "people": len(set(data.subjects))},
+        "data": {"name": dataset_name, "videos": len(data), "people": len(set(data.subjects)), "split": data.split},
     }
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from g3an.data.containers import container_fault
+from g3an.data.crop import NoFace, Read, cut, face_squares
 from g3an.data.video import FrameFolder, Strip, VideoFile, first_line, fit, image_size
 from g3an.errors import G3ANError
 
@@ -47,7 +48,7 @@ class Unusable(Exception):
     """Why a source is refused, in a few words."""
 
 
-def load(kind: str, path: Path, size: int, length: int, timeout: float) -> np.ndarray:
+def load(kind: str, path: Path, size: int, length: int, timeout: float, crop: str = "centre") -> np.ndarray:
     """All frames of a source after every check: uint8 ``(T, size, size, 3)``, T at least ``length``.
 
     Parameters
@@ -56,20 +57,33 @@ def load(kind: str, path: Path, size: int, length: int, timeout: float) -> np.nd
         ``video``, ``frames`` or ``strip``.
     timeout
         Seconds that ffmpeg may take.
+    crop
+        What is cut out: ``centre``, the largest square, or ``face``, see :func:`g3an.data.crop.face_squares`.
 
     Raises
     ------
     Unusable
-        The source is damaged, too short or of a wrong size.
+        The source is damaged, too short or of a wrong size, or has no face to cut out.
     G3ANError
         The checks cannot be made at all.
     """
     if kind == "video":
-        return _load_video(path, size, length, timeout)
+        return _load_video(path, size, length, timeout, crop)
     try:
-        return fit(_load_strip(path, length) if kind == "strip" else _load_folder(path, length), size)
+        frames = _load_strip(path, length) if kind == "strip" else _load_folder(path, length)
+        squares = _squares(crop, lambda numbers: frames[list(numbers)], len(frames))
+        return fit(frames, size) if squares is None else cut(frames, squares, size)
     except G3ANError as error:
         # What is in the brackets is Pillow's word on it; the path is named beside the reason already.
+        raise Unusable(str(error)) from error
+
+
+def _squares(crop: str, read: Read, count: int) -> np.ndarray | None:
+    if crop == "centre":
+        return None
+    try:
+        return face_squares(read, count)
+    except NoFace as error:
         raise Unusable(str(error)) from error
 
 
@@ -121,7 +135,7 @@ def _check_shape(count: int, width: int, height: int, length: int) -> None:
         raise Unusable(f"shorter than a clip: {count} frames of {length}")
 
 
-def _load_video(path: Path, size: int, length: int, timeout: float) -> np.ndarray:
+def _load_video(path: Path, size: int, length: int, timeout: float, crop: str) -> np.ndarray:
     if path.stat().st_size == 0:
         raise Unusable("empty file")
     # ffmpeg goes first: it is the one that notices damage, and decord may crash over what it noticed.
@@ -135,14 +149,16 @@ def _load_video(path: Path, size: int, length: int, timeout: float) -> np.ndarra
             raise Unusable(
                 f"decord finds {len(reader)} frames, ffmpeg {len(expected)} (damaged, or cut by an edit list)"
             )
+        squares = _squares(crop, lambda numbers: reader.get_batch(list(numbers)).asnumpy(), len(expected))
         fitted = np.empty((len(expected), size, size, 3), np.uint8)
         seen = np.empty_like(expected)
         for start in range(0, len(expected), _AT_ONCE):
             frames = reader.get_batch(range(start, min(start + _AT_ONCE, len(expected)))).asnumpy()
             if frames.shape[1:3] != shape:
                 raise Unusable(f"decord gives frames of {frames.shape[2]}×{frames.shape[1]}, not {shape[1]}×{shape[0]}")
-            fitted[start : start + _AT_ONCE] = fit(frames, size)
-            seen[start : start + _AT_ONCE] = [_outline(frame) for frame in frames]
+            some = slice(start, start + len(frames))
+            fitted[some] = fit(frames, size) if squares is None else cut(frames, squares[some], size)
+            seen[some] = [_outline(frame) for frame in frames]
     except G3ANError as error:
         raise Unusable(str(error).replace(f"{path} ", "").replace("; try `g3an prepare`.", "")) from error
     except Unusable:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from g3an.data.checks import Unusable, load
+from g3an.data.crop import require_detector
 from g3an.data.layouts import Found, Refused, ordered_classes, scan, scan_published
 from g3an.data.pool import Lost, run_all
 from g3an.data.video import FrameFolder, PreparedClip, first_line
@@ -82,7 +83,7 @@ class Index:
 
 def prepare(
     source: str | Path, dest: str | Path, *, length: int = 16, workers: int | None = None, progress: bool = True,
-    size: int = 64, timeout: float = 300.0, layout: str = "folder",
+    size: int = 64, timeout: float = 300.0, layout: str = "folder", crop: str = "centre",
 ) -> PrepareReport:  # fmt: skip
     """Check the videos below ``source`` and store those that can be used in ``dest``.
 
@@ -107,6 +108,9 @@ def prepare(
         Seconds after which a file is given up.
     layout
         ``folder`` or, for a data set as its owners publish it, one of :data:`g3an.data.layouts.PUBLISHED`.
+    crop
+        What of the frames is kept: ``centre``, the largest square, or ``face``, the square around the face (see
+        :mod:`g3an.data.crop`); videos without a face are then refused.
 
     Raises
     ------
@@ -116,12 +120,16 @@ def prepare(
     source, dest = Path(source), Path(dest)
     if length < 1 or size < 1 or timeout <= 0 or (workers is not None and workers < 1):
         raise G3ANError("length, size, workers and timeout of g3an prepare are larger than 0.")
+    if crop not in ("centre", "face"):
+        raise G3ANError(f"crop is {crop!r}; it must be 'centre' or 'face'.")
+    if crop == "face":
+        require_detector()
     found, refused = scan(source, skip=dest) if layout == "folder" else scan_published(layout, source, skip=dest)
     if source.resolve() == dest.resolve():
         raise G3ANError(f"{dest} is the source itself; choose another folder for the prepared clips.")
     if not found and not refused:
         raise G3ANError(f"{source} holds no videos.")
-    settings = {"format": FORMAT, "size": size, "length": length}
+    settings = {"format": FORMAT, "size": size, "length": length, "crop": crop}
     known = _known(dest, settings)
     try:
         (dest / "clips").mkdir(parents=True, exist_ok=True)
@@ -133,7 +141,7 @@ def prepare(
     tasks = [
         {
             "path": str(video.path.absolute()), "source": video.relative, "kind": video.kind,
-            "dest": str(dest.absolute()), "size": size, "length": length, "timeout": timeout,
+            "dest": str(dest.absolute()), "size": size, "length": length, "timeout": timeout, "crop": crop,
             "known": known.get(video.relative),
         }
         for video in found
@@ -198,7 +206,7 @@ def prepare_one(task: dict[str, Any]) -> Record:
         record["source_sha256"] = content_hash(task["kind"], path)
         if known.get("source_sha256") == record["source_sha256"] and _still_good(known, task):
             return {**known, "unchanged": True}
-        frames = load(task["kind"], path, task["size"], task["length"], task["timeout"])
+        frames = load(task["kind"], path, task["size"], task["length"], task["timeout"], task["crop"])
         if _stamp(path) != before:
             raise Unusable("it changed while it was read")
     except Unusable as error:

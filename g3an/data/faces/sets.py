@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from g3an.data.faces.factors import APPEARANCE, FRAMES, MOTION, draw_factors
@@ -196,7 +197,8 @@ def render(
         total=len(everyone) * CLIPS_PER_PERSON, initial=(len(everyone) - len(missing)) * CLIPS_PER_PERSON,
         unit="clip", desc=f"drawing {dataset}", disable=not progress,
     )  # fmt: skip
-    with bar, ProcessPoolExecutor(workers) as pool:
+    # A process a core: NumPy's own threads would only get in each other's way (2.5 times slower).
+    with bar, ProcessPoolExecutor(workers, initializer=threadpool_limits, initargs=(1,)) as pool:
         jobs = [pool.submit(_draw_person, cached_file(cache, dataset, n), dataset, n) for n in missing]
         try:
             for job in as_completed(jobs):
