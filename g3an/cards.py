@@ -163,6 +163,7 @@ def _markdown(card: dict[str, Any]) -> str:
     training = TrainConfig.from_dict(card["training"]).to_dict()  # a run begun by an older version lacks later settings
     places = ", ".join(f"G3_{place}" for place in config["attention_after"]) or "nowhere"
     changes = card.get("training_changes", [])
+    whose = "every person" if card["data"].get("split", "all") == "all" else "train people only"
     between, own = nearest["person_to_nearest_other_person"], nearest["sample_to_nearest_training_clip"]
     lines = [
         f"# Weights `{card['name']}`",
@@ -171,7 +172,7 @@ def _markdown(card: dict[str, Any]) -> str:
         f"F-SA after {places}, categories {', '.join(config['classes']) or 'none'}; "
         "half precision, spectral norm folded in.",
         f"- **Data**: {card['data']['name']}, {card['data']['videos']} videos of {card['data']['people']} people, "
-        f"{'every person' if card['data'].get('split', 'all') == 'all' else 'train people only'}; clips of {training['clip_length']} frames, step {training['clip_steps']}"
+        f"{whose}; clips of {training['clip_length']} frames, step {training['clip_steps']}"
         f"{', mirrored at random' if training['mirror'] else ''}.",
         f"- **Licence of the data**: {card['licence']}",
         f"- **Training**: {card['steps']:,} steps of {training['batch']} clips ({card['clips_seen']:,} clips), "

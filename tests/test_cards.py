@@ -74,7 +74,7 @@ def test_the_card_says_where_the_weights_come_from(run, shipped):
     assert card["name"] == "tiny" and card["files"] == ["tiny.safetensors"]
     assert card["smoke"] is True, "weights of a smoke run have to say so"
     assert (card["steps"], card["clips_seen"], card["dataset"]) == (6, 24, "shapes")
-    assert card["data"] == {"name": "shapes", "videos": 48, "people": 12}
+    assert card["data"] == {"name": "shapes", "videos": 48, "people": 12, "split": "all"}
     assert card["parameters"] == sum(value.numel() for value in Generator(
         ModelConfig.from_dict(card["config"]), spectral_norm=False).parameters())  # fmt: skip
     assert card["software"]["torch"] == torch.__version__ and card["software"]["python"].startswith("3.")
