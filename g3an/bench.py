@@ -1,15 +1,17 @@
-"""What attention, a training step and a simulated face cost on this machine: the numbers behind `g3an bench`."""
+"""What attention, a training step, a simulated face and each figure cost here: the numbers behind `g3an bench`."""
 
 from __future__ import annotations
 
 import os
 import platform
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -187,6 +189,39 @@ def faces(repeats: int = 5, people: int = 8) -> dict[str, Any]:
         for name in names
     ]
     return {"measured": "one simulated face at 64×64, 2×2 rays a pixel", **_machine(1, repeats), "rows": rows}
+
+
+def figures(repeats: int = 1, threads: int = 2, ids: Sequence[str] = ()) -> dict[str, Any]:
+    """Drawing each figure of the catalogue and writing its files, in this process, the network loaded before.
+
+    Returns
+    -------
+    Plain types for JSON; ``rows`` holds for each figure the median seconds and the size of its files in MB.
+
+    Raises
+    ------
+    G3ANError
+        ``repeats`` or ``threads`` is below 1, or an unknown figure.
+    """
+    from g3an.catalogue import CATALOGUE, draw, select
+    from g3an.checkpoints import load_generator
+    from g3an.plotting import save
+
+    chosen = select(ids) or list(CATALOGUE)
+    networks = {name: load_generator(name) for name in {CATALOGUE[key].weights for key in chosen} if name}
+    rows = []
+    with _threads(threads, repeats), tempfile.TemporaryDirectory() as folder:
+        for name in chosen:
+            generator = networks.get(CATALOGUE[name].weights)
+            files: list[Path] = []
+
+            def make(name: str = name, generator: Any = generator, files: list[Path] = files) -> None:
+                files[:] = save(draw(name, generator), CATALOGUE[name], folder, {}, None)
+
+            taken = _take_turns({name: make}, repeats)
+            size = sum(path.stat().st_size for path in files) / 1e6
+            rows.append({"figure": name, "draw_s": _round(median(taken[name])), "files_mb": _round(size)})
+    return {"measured": "each figure drawn and written as PNG, PDF and GIF", **_machine(threads, repeats), "rows": rows}
 
 
 def _draw_clip(draw: Callable[..., Any], who: Any, steps: list[Any], backend: str) -> None:

@@ -15,7 +15,9 @@ from torch import Tensor
 from g3an.checkpoints import WEIGHTS_FOLDER, load_generator
 from g3an.config import TrainConfig
 from g3an.data import ClipDataset
+from g3an.data.faces.dataset import FaceDataset
 from g3an.errors import G3ANError
+from g3an.evaluation.faces import measure
 from g3an.files import atomic_write, read_json, write_json
 from g3an.latents import generate, sample_codes, to_uint8
 from g3an.plotting import Panel, draw_panels, png_bytes
@@ -74,6 +76,8 @@ def ship(
     generator = load_generator(folder / f"{name}.json")
     nearest = nearest_clips(generator, data, described["training"]["clip_steps"])
     card["nearest_training_clip"] = nearest["summary"]
+    if isinstance(data, FaceDataset):
+        card["measured"] = measure(generator, data.name, data.readers[0].cache).to_dict()
     card["parameters"] = sum(value.numel() for value in generator.parameters())
     write_json(folder / f"{name}.json", card)
     with atomic_write(folder / f"{name}_nearest.png") as temporary:
@@ -189,12 +193,32 @@ def _markdown(card: dict[str, Any]) -> str:
         f"{card['sliced_wasserstein']} (a guide, no published metric).",
         f"- **Nearest training clip**: the median sample is {own['median']} away from it ({nearest['measure']}); "
         f"the median training clip is {between['median']} away from the nearest of another person in the same action.",
+        *_measured(card.get("measured")),
         *(f"- **Limit**: {limit}" for limit in card["limits"]),
         "",
         f"![Four samples, each above its nearest training clip.]({card['name']}_nearest.png)",
         "",
     ]
     return "\n".join(lines)
+
+
+def _measured(found: dict[str, Any] | None) -> list[str]:
+    if found is None:
+        return []
+    shares = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in found["motion_variance"].items())
+    lines = [
+        f"- **Measured** on {found['clips']:,} generated clips, by a network that learned from clips of train people, "
+        "and set against the clips of test people (see `g3an.evaluation.faces.Report`):",
+        f"  - two z_m with one z_a and c: taken for one person in {found['same_person']:.1%} of pairs (clips of one "
+        f"test person: {found['same_person_data']:.1%}), at a threshold that 1 % of pairs of test people pass;",
+        f"  - distance between people, generated over data: {found['diversity']:.2f};",
+        f"  - motion energy, generated over data: {found['motion_energy']:.2f};",
+        f"  - variance over z_m with z_a and c fixed, over that of the data within a class: {shares}.",
+    ]
+    if found["expression_accuracy"] is not None:
+        shown = f"{found['expression_accuracy']:.1%} (test clips, as labelled: {found['expression_accuracy_data']:.1%})"
+        lines.insert(1, f"  - expressions read as asked for: {shown};")
+    return lines
 
 
 def _perceived(training: dict[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ import numpy as np
 from g3an.errors import G3ANError
 from g3an.generator import Generator
 from g3an.latents import Codes, combine, generate, switch_motion, to_uint8, traverse
+from g3an.parameters import did_you_mean
 from g3an.plotting import Drawn, Panel, draw_panels
 
 # How a category is written in a picture; others keep their own name.
@@ -43,7 +44,7 @@ class Figure:
     notebook
         Stem of the notebook that draws it.
     kind
-        ``diagram``, ``table``, ``generation``, ``appearance``, ``motion`` or ``switch``.
+        ``diagram``, ``table``, ``generation``, ``appearance``, ``motion``, ``longer`` or ``switch``.
     draw
         Function of (figure, generator, **parameters).
     parameters
@@ -99,6 +100,30 @@ def draw(figure_id: str, generator: Generator | None = None, **overrides: Any) -
     return figure.draw(figure, generator, **(figure.defaults | overrides))
 
 
+def select(words: Sequence[str]) -> list[str]:
+    """Ids of the figures that someone asks for: ``6``, ``fig06``, ``16`` (all that are Figure 16), ``table1``.
+
+    Raises
+    ------
+    G3ANError
+        A word names no figure.
+    """
+    chosen = []
+    for word in words:
+        stem = f"fig{int(word):02d}" if word.isdecimal() and int(word) < 100 else word
+        found = [name for name in CATALOGUE if name == stem or name.startswith(f"{stem}_")]
+        if not found:
+            raise G3ANError(f"There is no figure '{word}'.{did_you_mean(word, CATALOGUE)}")
+        chosen += found
+    return [name for name in CATALOGUE if name in chosen]
+
+
+def cast_of(figure_id: str) -> str:
+    """The data set whose people a figure shows, a key of :data:`CASTS`."""
+    weights = find(figure_id).weights
+    return next((name for name, cast in CASTS.items() if cast.weights == weights), "")
+
+
 def find(figure_id: str) -> Figure:
     """The figure called ``figure_id``, such as ``fig06``."""
     if figure_id not in CATALOGUE:
@@ -116,7 +141,11 @@ def spelled(category: str) -> str:
 
 def data_set(generator: Generator) -> str:
     """Display name of the data a generator was trained on; simulated sets always say that they are simulated."""
-    name = str(getattr(generator, "card", {}).get("dataset", "unknown"))
+    return display_name(str(getattr(generator, "card", {}).get("dataset", "unknown")))
+
+
+def display_name(name: str) -> str:
+    """How a data set is called in a picture: ``mug-sim`` is MUG (simulated)."""
     if name.endswith("-sim"):
         return f"{DATA_SETS.get(name[:-4], name[:-4])} (simulated)"
     return DATA_SETS.get(name, f"{name} data")
@@ -167,7 +196,7 @@ def _draw_generation(
     subjects: Sequence[int] = (1,),
     names: Sequence[str] = ("subject 1",),
     categories: Sequence[str] = ("wave1", "wave2"),
-    motions: Sequence[int] = (1, 9),
+    motions: Sequence[int] = (1, 2),
 ) -> Drawn:
     """A panel for each subject and category: one z_a, one c, a row for each z_m."""
     _same_length(subjects=subjects, names=names)
@@ -191,9 +220,9 @@ def _draw_appearance(
     *,
     dimension: int = 0,
     values: Sequence[float] = (-3.0, -1.5, 0.0, 1.5, 3.0),
-    subjects: Sequence[int] = (1, 7),
+    subjects: Sequence[int] = (1, 2),
     motion: int = 1,
-    category: str | None = "wave2",
+    category: str | None = None,
 ) -> Drawn:
     """A panel for each person, a row for each value of one dimension of z_a; z_m and c are the same throughout."""
     panels = []
@@ -212,7 +241,7 @@ def _draw_motion(
     values: Sequence[float] = (-3.0, -1.5, 0.0, 1.5, 3.0),
     subject: int = 1,
     motion: int = 1,
-    category: str | None = "wave2",
+    category: str | None = None,
 ) -> Drawn:
     """A panel for each dimension of z_m, a row for each value; z_a and c are the same throughout."""
     base = combine(generator.config, subject, motion, category)
@@ -221,8 +250,18 @@ def _draw_motion(
         videos = _videos(generator, traverse(base, "motion", dimension, values))
         label = f"{letter}: {ordinal(dimension)} dimension"
         panels.append(Panel(label, videos, _signed(values), columns=len(values)))
-    names = " and ".join(f"*{ordinal(dimension)}*" for dimension in dimensions)
-    return _page(figure, generator, panels, ordinals=names)
+    return _page(figure, generator, panels, 1, **panels_in_words(dimensions))
+
+
+def panels_in_words(dimensions: Sequence[int]) -> dict[str, str]:
+    """For a caption: ``letters``, the panels' names, and ``ordinals``, those of their dimensions."""
+    letters = [f"*{letter}*" for letter in _letters(len(dimensions))]
+    return {"letters": _listed(letters), "ordinals": _listed([f"*{ordinal(dimension)}*" for dimension in dimensions])}
+
+
+def _listed(words: Sequence[str]) -> str:
+    """a; a and b; a, b and c."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def ordinal(dimension: int) -> str:
@@ -242,11 +281,11 @@ def _draw_switch(
     generator: Generator,
     *,
     first_subject: int = 1,
-    second_subject: int = 7,
+    second_subject: int = 2,
     first_motion: int = 1,
-    second_motion: int = 9,
-    first_actions: Sequence[str] = ("wave1", "jack"),
-    second_actions: Sequence[str] = ("wave2", "bend"),
+    second_motion: int = 2,
+    first_actions: Sequence[str] = ("wave1",),
+    second_actions: Sequence[str] = ("wave2",),
 ) -> Drawn:
     """A panel for each pair of actions: two originals, then the same with (z_m, c) switched (section C.4)."""
     _same_length(first_actions=first_actions, second_actions=second_actions)
@@ -260,6 +299,41 @@ def _draw_switch(
         label = f"{letter}: *{spelled(here)}* ($c_0$) and *{spelled(there)}* ($c_1$)"
         panels.append(Panel(label, videos, rows, columns=2, split=2))
     return _page(figure, generator, panels, across=2)
+
+
+# --- Longer videos ----------------------------------------------------------------------------------------------------
+
+
+def _draw_longer(
+    figure: Figure,
+    generator: Generator,
+    *,
+    lengths: Sequence[int] = (16, 24, 32, 48),
+    subject: int = 1,
+    motion: int = 1,
+    category: str | None = None,
+) -> Drawn:
+    """A panel for each length: one z_a, one c, and the first n temporal positions of one z_m."""
+    shortest = generator.frame_count(1)
+    positions = {generator.frame_count(n): n for n in range(1, 65)}
+    impossible = [length for length in lengths if length not in positions]
+    if impossible or not lengths:
+        known = ", ".join(str(length) for length in list(positions)[:6])
+        raise G3ANError(f"This network makes videos of {known}, … frames, not {impossible}.")
+    panels, playing = [], []
+    for letter, length in zip(_letters(len(lengths)), lengths, strict=True):
+        codes = combine(generator.config, subject, motion, category, positions[length])
+        [video] = _videos(generator, codes)
+        rows = -(-length // shortest)
+        page = np.full((rows * shortest, *video.shape[1:]), 255, np.uint8)
+        page[:length] = video
+        names = tuple(f"{k * shortest + 1}\N{EN DASH}{min((k + 1) * shortest, length)}" for k in range(rows))
+        label = f"{letter}: {length} frames, {positions[length]} temporal position{'s' * (positions[length] > 1)}"
+        panels.append(Panel(label, page.reshape(rows, shortest, *video.shape[1:]), names))
+        playing.append(video[np.arange(max(lengths)) % length])  # the shorter ones begin again
+    whose = _page(figure, generator, panels)
+    tiles = Panel("", np.stack(playing), tuple(f"{length} frames" for length in lengths), columns=len(lengths))
+    return Drawn(whose.still, _page(figure, generator, [tiles]).animation)
 
 
 def _same_length(**lists: Sequence[Any]) -> None:
@@ -303,41 +377,82 @@ _APPEARANCE = (
     "results from two randomly sampled $z_a$. From top to bottom in each sub-figure, values of *{ordinal} dimension* "
     "are increased."
 )
+_NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six")
 _ROWS = "each row is one video, its frames from left to right"
 
 
-# The seeds of subject 1 and subject 2, chosen among the first sixteen so that the two can be told apart, and those of
-# the two motions, so that they do not begin alike: Figures 6 and 7 are to show what z_a and z_m change.
-_SEEDS = {1: 1, 2: 7}
+@dataclass(frozen=True)
+class Cast:
+    """Who and what the figures of a data set show.
+
+    Attributes
+    ----------
+    weights
+        Name of the shipped network.
+    label, stem
+        Name of the data set in words and in files.
+    subjects, motions
+        Seeds of subject 1 and subject 2, and of the two motions. They are chosen among the first sixteen so that the
+        people can be told apart and the motions do not begin alike: the figures are to show what z_a and z_m change.
+    category
+        Of the videos in which a dimension is varied; None for an unconditional network.
+    panels
+        Categories of the figures of conditional generation.
+    switched
+        Pairs of categories that the motion switch exchanges.
+    """
+
+    weights: str
+    label: str
+    stem: str
+    subjects: tuple[int, int]
+    motions: tuple[int, int]
+    category: str | None
+    panels: tuple[str, ...]
+    switched: tuple[tuple[str, str], ...]
 
 
-def _generation(number: int, subject: int) -> Figure:
+CASTS = {
+    "weizmann": Cast(
+        "weizmann", "Weizmann", "weizmann", (1, 7), (1, 9), "wave2", ("wave1", "wave2"),
+        (("wave1", "wave2"), ("jack", "bend")),
+    ),
+}  # fmt: skip
+"""By data set."""
+
+
+def _generation(number: int, data: str, subject: int) -> Figure:
+    cast = CASTS[data]
+    asked = ", ".join(f"{spelled(name)} ({letter})" for letter, name in zip(_letters(6), cast.panels, strict=False))
     return Figure(
         id=f"fig{number:02d}",
         number=f"Figure {number}",
-        name=f"fig{number:02d}_weizmann_subject{subject}",
-        title=f"Conditional generation on Weizmann, subject {subject}",
+        name=f"fig{number:02d}_{cast.stem}_subject{subject}",
+        title=f"Conditional generation on {cast.label}, subject {subject}",
         caption=_CONDITIONAL,
         alt=(
-            f"Two panels of generated video frames in which the same person (subject {subject}) was asked for one-hand "
-            f"waving (a) and two-hands waving (b); each panel has two rows with different motion codes; {_ROWS}."
+            f"{_NUMBERS[len(cast.panels)]} panels of generated video frames of one person (subject {subject}), a "
+            f"category each: {asked}; each panel has two rows with different motion codes; {_ROWS}."
         ),
         notebook="07_conditional_generation",
         kind="generation",
         draw=_draw_generation,
-        parameters={"subjects": [_SEEDS[subject]], "names": [f"subject {subject}"]},
-        weights="weizmann",
+        parameters={
+            "subjects": [cast.subjects[subject - 1]], "names": [f"subject {subject}"], "categories": [*cast.panels],
+            "motions": [*cast.motions],
+        },
+        weights=cast.weights,
         animated=True,
-    )
+    )  # fmt: skip
 
 
-def _appearance(number: int, dimension: int) -> Figure:
-    word = ORDINALS[dimension]
+def _appearance(number: int, data: str, dimension: int) -> Figure:
+    cast, word = CASTS[data], ORDINALS[dimension]
     return Figure(
-        id=f"fig{number}",
+        id=f"fig{number:02d}",
         number=f"Figure {number}",
-        name=f"fig{number}_weizmann_appearance_{word}",
-        title=f"Appearance manipulation on Weizmann, {word} dimension",
+        name=f"fig{number:02d}_{cast.stem}_appearance_{word}",
+        title=f"Appearance manipulation on {cast.label}, {word} dimension",
         caption=_APPEARANCE,
         alt=(
             f"Two panels for two generated people; down the five rows of a panel the {word} dimension of the "
@@ -346,8 +461,90 @@ def _appearance(number: int, dimension: int) -> Figure:
         notebook="08_appearance_manipulation",
         kind="appearance",
         draw=_draw_appearance,
-        parameters={"dimension": dimension},
-        weights="weizmann",
+        parameters={
+            "dimension": dimension, "subjects": [*cast.subjects], "motion": cast.motions[0], "category": cast.category,
+        },
+        weights=cast.weights,
+        animated=True,
+    )  # fmt: skip
+
+
+def _motion(id_: str, number: str, data: str, dimensions: Sequence[int]) -> Figure:
+    cast, words = CASTS[data], [ORDINALS[dimension] for dimension in dimensions]
+    return Figure(
+        id=id_,
+        number=number,
+        name=id_ if id_.startswith("extra") else f"{id_}_{cast.stem}_motion",
+        title=f"Motion manipulation on {cast.label}",
+        caption=(
+            "Results of manipulating motion representation on {data} dataset. {letters} are results of "
+            "manipulating {ordinals} dimensions. From top to bottom in each sub-figure, values are increased."
+        ),
+        alt=(
+            f"{_NUMBERS[len(words)]} panels, for the {_listed(words)} dimension of the motion code; down the five rows "
+            f"the dimension rises from −3 to 3 while the person and what was asked for stay the same; {_ROWS}."
+        ),
+        notebook="09_motion_manipulation",
+        kind="motion",
+        draw=_draw_motion,
+        parameters={
+            "dimensions": [*dimensions], "subject": cast.subjects[0], "motion": cast.motions[0],
+            "category": cast.category,
+        },
+        weights=cast.weights,
+        animated=True,
+    )  # fmt: skip
+
+
+def _switch(data: str) -> Figure:
+    cast = CASTS[data]
+    return Figure(
+        id=f"fig16_{cast.stem}",
+        number="Figure 16",
+        name=f"fig16_{cast.stem}_motion_switch",
+        title=f"Motion switch on {cast.label}",
+        caption=(
+            "Results of switching motion on {data} dataset. In each sub-figure, the top two rows are videos "
+            "obtained from the two original sets ($z_{{a_0}},z_{{m_0}},c_0$) and ($z_{{a_1}},z_{{m_1}},c_1$); "
+            "the bottom two rows are the switched results."
+        ),
+        alt=(
+            "Two panels of four rows: two generated people each doing something else, and below them the same "
+            f"two people with what they do exchanged; {_ROWS}."
+        ),
+        notebook="10_motion_switch",
+        kind="switch",
+        draw=_draw_switch,
+        parameters={
+            "first_subject": cast.subjects[0], "second_subject": cast.subjects[1],
+            "first_motion": cast.motions[0], "second_motion": cast.motions[1],
+            "first_actions": [pair[0] for pair in cast.switched], "second_actions": [pair[1] for pair in cast.switched],
+        },
+        weights=cast.weights,
+        animated=True,
+    )  # fmt: skip
+
+
+def _longer(data: str) -> Figure:
+    cast = CASTS[data]
+    return Figure(
+        id=f"extra_{cast.stem}_longer",
+        number="Additional figure",
+        name=f"extra_{cast.stem}_longer",
+        title=f"Longer videos, {cast.label}",
+        caption=(
+            "Videos of 16, 24, 32 and 48 frames on {data} dataset, from one $z_a$, one category and the first 1, 2, 3 "
+            "and 5 temporal positions of one $z_m$. The network was trained on 16 frames."
+        ),
+        alt=(
+            "Four panels of generated video frames of one person doing the same thing, for 16, 24, 32 and 48 frames, "
+            "sixteen frames a row; the motion goes on through all of them."
+        ),
+        notebook="09_motion_manipulation",
+        kind="longer",
+        draw=_draw_longer,
+        parameters={"subject": cast.subjects[0], "motion": cast.motions[0], "category": cast.category},
+        weights=cast.weights,
         animated=True,
     )
 
@@ -397,8 +594,8 @@ CATALOGUE: dict[str, Figure] = {
             kind="diagram",
             draw=_draw_architecture,
         ),
-        _generation(6, 1),
-        _generation(7, 2),
+        _generation(6, "weizmann", 1),
+        _generation(7, "weizmann", 2),
         Figure(
             id="extra_weizmann_jack_bend",
             number="Additional figure",
@@ -412,50 +609,17 @@ CATALOGUE: dict[str, Figure] = {
             notebook="07_conditional_generation",
             kind="generation",
             draw=_draw_generation,
-            parameters={"subjects": [1, 7], "names": ["subject 1", "subject 2"], "categories": ["jack", "bend"]},
+            parameters={
+                "subjects": [*CASTS["weizmann"].subjects], "names": ["subject 1", "subject 2"],
+                "categories": ["jack", "bend"], "motions": [*CASTS["weizmann"].motions],
+            },
             weights="weizmann",
             animated=True,
         ),
-        _appearance(10, 0),
-        _appearance(11, 1),
-        Figure(
-            id="fig15",
-            number="Figure 15",
-            name="fig15_weizmann_motion",
-            title="Motion manipulation on Weizmann",
-            caption=(
-                "Results of manipulating motion representation on {data} dataset. *a* and *b* are results of "
-                "manipulating {ordinals} dimensions. From top to bottom in each sub-figure, values are increased."
-            ),
-            alt=(
-                "Two panels, one for the first and one for the second dimension of the motion code; down the five rows "
-                f"the dimension rises from −3 to 3 while the person and the action stay the same; {_ROWS}."
-            ),
-            notebook="09_motion_manipulation",
-            kind="motion",
-            draw=_draw_motion,
-            weights="weizmann",
-            animated=True,
-        ),
-        Figure(
-            id="fig16",
-            number="Figure 16",
-            name="fig16_weizmann_motion_switch",
-            title="Motion switch on Weizmann",
-            caption=(
-                "Results of switching motion on {data} dataset. In each sub-figure, the top two rows are videos "
-                "obtained from the two original sets ($z_{{a_0}},z_{{m_0}},c_0$) and ($z_{{a_1}},z_{{m_1}},c_1$); "
-                "the bottom two rows are the switched results."
-            ),
-            alt=(
-                "Two panels of four rows: two generated people each doing a different action, and below them the same "
-                f"two people with the actions exchanged; {_ROWS}."
-            ),
-            notebook="10_motion_switch",
-            kind="switch",
-            draw=_draw_switch,
-            weights="weizmann",
-            animated=True,
-        ),
+        _appearance(10, "weizmann", 0),
+        _appearance(11, "weizmann", 1),
+        _longer("weizmann"),
+        _motion("fig15", "Figure 15", "weizmann", (0, 1)),
+        _switch("weizmann"),
     )
 }

@@ -33,20 +33,29 @@ class Benchmark(StrEnum):
     fsa = "fsa"
     train_step = "train-step"
     faces = "faces"
+    figures = "figures"
 
 
 @app.command()
 def figures(
-    ids: Annotated[list[str] | None, typer.Argument(help="Figures such as fig06; none means all.")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(help="Figures, such as 6 7 or table1; none means all.")] = None,
+    dataset: Annotated[str, typer.Option(help="Only the figures of this data set: weizmann.")] = "",
+    weights: Annotated[str, typer.Option(help="A network of yours to draw them from, with --dataset.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Redraw what has not changed, too.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Where to draw instead of figures/.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to draw instead of figures/, or figures-NAME/ for --weights NAME.")
+    ] = None,
 ) -> None:
-    """Draw the appendix's figures from the shipped networks, and build the report."""
+    """Draw the appendix's figures from the shipped networks or your own, and build the report."""
     from g3an import runs
 
+    if out is None:
+        out = Path(f"figures-{Path(weights).stem}") if weights else runs.project_root() / "figures"
     with _bar() as (advance, say):
-        page = runs.figures(ids or (), force=force, out=out, say=say, progress=advance)
-    _print(f"Figures: {out or _short(runs.project_root() / 'figures')}")
+        page = runs.figures(
+            ids or (), dataset=dataset, weights=weights, force=force, out=out, say=say, progress=advance
+        )
+    _print(f"Figures: {_short(out)}")
     _print(f"Report:  {_short(page)}")
 
 
@@ -161,6 +170,28 @@ def train(
 
 
 @app.command()
+def evaluate(
+    dataset: Annotated[str, typer.Option(help="Real clips: mug-sim, uva-nemo-sim, weizmann, prepared, ...")],
+    weights: Annotated[str, typer.Option(help="A shipped network, or the path of one of yours.")],
+    extractor: Annotated[str, typer.Option(help="The network that looks at clips: factors.")] = "factors",
+    root: Annotated[Path | None, typer.Option(help="Where the data set lies.")] = None,
+    clips: Annotated[int, typer.Option(help="Generated clips, and real ones.")] = 2048,
+    seed: Annotated[int, typer.Option(help="Of the real windows and of the codes.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Also write the numbers here, as JSON.")] = None,
+) -> None:
+    """Measure a network's FID, KID and IS against real clips, under a protocol that is printed with them."""
+    from g3an.checkpoints import load_generator
+    from g3an.evaluation.evaluate import evaluate as measure
+    from g3an.evaluation.protocol import table
+    from g3an.files import write_json
+
+    found = measure(load_generator(weights), dataset, extractor, root, clips=clips, seed=seed)
+    if out:
+        write_json(out, [number.to_dict() for number in found])
+    _print(table(found))
+
+
+@app.command()
 def prepare(
     source: Annotated[Path, typer.Argument(help="Videos, frame folders or strips, in folders by class.")],
     dest: Annotated[Path, typer.Argument(help="Where the checked clips and their index go.")],
@@ -218,7 +249,7 @@ def bench(
     name: Annotated[Benchmark, typer.Argument(help="What to measure.")],
     json: Annotated[Path | None, typer.Option("--json", help="Also write the numbers here.")] = None,
 ) -> None:
-    """Measure attention (fsa), a training step (train-step) or a frame of simulated faces (faces) on this machine."""
+    """Measure attention (fsa), a training step (train-step), a frame of simulated faces (faces) or each figure here."""
     from g3an import bench as benches
     from g3an.files import write_json
 

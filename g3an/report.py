@@ -247,13 +247,12 @@ def _name(stem: str) -> str:
 
 def _caption(figure: Any, parameters: Mapping[str, Any]) -> str:
     """The appendix's caption with the drawn figure's own words, formulas and italics."""
-    from g3an.catalogue import DATA_SETS, ordinal
+    from g3an.catalogue import display_name, ordinal, panels_in_words
 
-    dimensions = [f"*{ordinal(dimension)}*" for dimension in parameters.get("dimensions", ())]
     text = figure.caption.format(
-        data=DATA_SETS.get(figure.weights, figure.weights),
+        data=display_name(figure.weights),
         ordinal=ordinal(parameters.get("dimension", 0)),
-        ordinals=" and ".join(dimensions),
+        **panels_in_words(parameters.get("dimensions", (0,))),
     )
     formulas: list[str] = []
     text = re.sub(r"\*([^*]+)\*", r"<em>\1</em>", html.escape(_take_formulas(text, formulas)))

@@ -278,6 +278,8 @@ def _shown(path: Path) -> str:
 def figures(
     ids: Sequence[str] = (),
     *,
+    dataset: str = "",
+    weights: str = "",
     force: bool = False,
     out: str | Path | None = None,
     say: Callable[[str], None] = print,
@@ -285,16 +287,21 @@ def figures(
 ) -> Path:
     """Draw the catalogue's figures by running each figure notebook once, then build the report.
 
-    A notebook is skipped when nothing that its figures depend on has changed: its code, the library's sources, the
+    A figure is skipped when nothing that it depends on has changed: its notebook's code, the library's sources, the
     weights, package versions, the thread count, and the files drawn last time. What they were is kept under
     ``reports/runs/``, which git ignores, so a fresh clone always draws.
 
     Parameters
     ----------
     ids
-        Catalogue ids such as "fig06"; none means all. A notebook draws all of its figures.
+        Figures as :func:`g3an.catalogue.select` takes them, "4" or "fig04"; none means all.
+    dataset
+        Only the figures of this data set, a key of :data:`g3an.catalogue.CASTS`.
+    weights
+        A network of the user's own that draws them instead of the shipped one.
     out
-        Folder for PNG, PDF, GIF and ``manifest.json``; by default ``figures/``.
+        Folder for PNG, PDF, GIF and ``manifest.json``; by default ``figures/``, or ``figures-<name of the weights>/``
+        in the current folder when there are own weights, which never replace the project's figures.
     say
         Receives one line for each notebook.
     progress
@@ -308,41 +315,60 @@ def figures(
     Raises
     ------
     G3ANError
-        An unknown id, or notebooks that failed (the others are drawn all the same).
+        An unknown figure, data set or network, or notebooks that failed (the others are drawn all the same).
     """
     from g3an import report
-    from g3an.catalogue import CATALOGUE
+    from g3an.catalogue import CATALOGUE, cast_of, select
+    from g3an.gallery import Gallery
 
-    for name in ids:
-        if name not in CATALOGUE:
-            raise G3ANError(f"There is no figure '{name}'.{did_you_mean(name, CATALOGUE)}")
+    Gallery(dataset, weights)  # refuses what it does not know
+    chosen = select(ids) or list(CATALOGUE)
+    if dataset:
+        chosen = [name for name in chosen if cast_of(name) == dataset]
+        if not chosen:
+            raise G3ANError(f"None of the figures asked for shows {dataset}.")
     root = project_root()
-    out = Path(out).resolve() if out else root / "figures"
+    own = str(Path(weights).resolve()) if Path(weights).suffix else weights
+    out = Path(out).resolve() if out else Path(f"figures-{Path(weights).stem}").resolve() if own else root / "figures"
+    if own and out == root / "figures":
+        raise G3ANError("figures/ holds the project's own figures; choose another folder for those of your network.")
     runs = _figure_runs(root, out)
     # The number of threads decides the last bits; any fixed number will do.
     os.environ.setdefault("OMP_NUM_THREADS", "2")
-    wanted = dict.fromkeys(figure.notebook for key, figure in CATALOGUE.items() if not ids or key in ids)
+    wanted = dict.fromkeys(CATALOGUE[name].notebook for name in chosen)
     failed, redrawn = [], 0
     for number, stem in enumerate(wanted, 1):
-        drawn = [(key, figure) for key, figure in CATALOGUE.items() if figure.notebook == stem]
-        label = f"[{number}/{len(wanted)}] {stem} ({', '.join(key for key, _ in drawn)})"
-        state = runs / f"{stem}.json"
+        everyone = [name for name, figure in CATALOGUE.items() if figure.notebook == stem]
+        here = [name for name in everyone if name in chosen]
+        label = f"[{number}/{len(wanted)}] {stem} ({', '.join(here)})"
         clock = time.monotonic()
         try:
-            key = _figure_key(root, stem, out)
-            if not force and _unchanged(state, key, out):
+            key = _figure_key(root, stem, out, own)
+            changed = [name for name in here if force or not _unchanged(runs / f"{name}.json", key, out)]
+            if not changed:
                 say(f"{label}: unchanged")
                 continue
-            state.unlink(missing_ok=True)
+            if "only" not in notebook_parameters(root / "notebooks" / f"{stem}.ipynb"):
+                changed = everyone  # it cannot draw a part
+            for name in changed:
+                (runs / f"{name}.json").unlink(missing_ok=True)
             redrawn += 1
             tell = (lambda done, total, stem=stem: progress(stem, done, total)) if progress else None
-            run_notebook(root / "notebooks" / f"{stem}.ipynb", {"save_to": _from_here(out)}, runs / stem, progress=tell)
-            outputs = _outputs(out, drawn)
+            values: dict[str, Any] = {"save_to": _from_here(out)}
+            # A run that draws a part is kept apart: the report shows whole notebooks.
+            folder = runs / (stem if changed == everyone else f"{stem}-part")
+            if changed != everyone:
+                values["only"] = changed
+            if dataset:
+                values |= {"dataset": dataset, "weights": own}
+            run_notebook(root / "notebooks" / f"{stem}.ipynb", values, folder, progress=tell)
+            for name in changed:
+                record = {"key": key, "outputs": _outputs(out, name), "manifest": _manifest(out, [name])}
+                write_json(runs / f"{name}.json", record)
         except G3ANError as error:
             say(f"{label}: FAILED. {error}")
             failed.append(stem)
             continue
-        write_json(state, {"key": key, "outputs": outputs, "manifest": _manifest(out, [name for name, _ in drawn])})
         say(f"{label}: drawn in {time.monotonic() - clock:.0f} s")
     # Figures drawn elsewhere leave the project's own report alone.
     page = (root / "reports" if out == root / "figures" else runs) / "site" / "index.html"
@@ -372,8 +398,8 @@ def _from_here(path: Path) -> str:
         return str(path)
 
 
-def _figure_key(root: Path, stem: str, out: Path) -> str:
-    """One hash over everything that a notebook's figures depend on."""
+def _figure_key(root: Path, stem: str, out: Path, own: str = "") -> str:
+    """One hash over everything that a notebook's figures depend on, the user's ``own`` weights among them."""
     notebook = read_notebook(root / "notebooks" / f"{stem}.ipynb")
     package = Path(__file__).parent
     sources = sorted(path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
@@ -383,25 +409,27 @@ def _figure_key(root: Path, stem: str, out: Path) -> str:
         "versions": versions(),
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "out": str(out),
+        "weights": _weights_hash(own),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _outputs(out: Path, drawn: Sequence[tuple[str, Any]]) -> dict[str, str]:
-    """The files of a notebook's figures, with their hashes.
+def _outputs(out: Path, name: str) -> dict[str, str]:
+    """The files of a figure, with their hashes.
 
     Raises
     ------
     G3ANError
-        The notebook ran to its end but did not write one of its figures.
+        Its notebook ran to its end but did not write one of them.
     """
-    found = {}
-    for key, figure in drawn:
-        for suffix in (".png", ".pdf", *((".gif",) if figure.animated else ())):
-            path = out / f"{figure.name}{suffix}"
-            if not path.is_file():
-                raise G3ANError(f"{figure.notebook} ended without writing {path.name} of {key}.")
-            found[path.name] = sha256(path)
+    from g3an.catalogue import CATALOGUE
+
+    figure, found = CATALOGUE[name], {}
+    for suffix in (".png", ".pdf", *((".gif",) if figure.animated else ())):
+        path = out / f"{figure.name}{suffix}"
+        if not path.is_file():
+            raise G3ANError(f"{figure.notebook} ended without writing {path.name} of {name}.")
+        found[path.name] = sha256(path)
     return found
 
 

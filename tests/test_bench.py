@@ -87,6 +87,13 @@ def test_the_measured_networks_differ_by_attention_only(monkeypatch):
     assert with_attention.widths == without.widths
 
 
+def test_figures_are_drawn_written_and_timed():
+    result = bench.figures(ids=["table1", "1"], threads=1)
+    assert [row["figure"] for row in result["rows"]] == ["table1", "fig01"]
+    assert all(row["draw_s"] > 0 and row["files_mb"] > 0.01 for row in result["rows"])
+    assert result == json.loads(json.dumps(result)) and "table1" in bench.table(result)
+
+
 @pytest.mark.parametrize(
     "call",
     [

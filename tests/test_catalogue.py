@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from g3an import catalogue
-from g3an.catalogue import CATALOGUE, data_set, draw, find, ordinal, provenance, spelled, stamp
+from g3an.catalogue import CATALOGUE, cast_of, data_set, draw, find, ordinal, provenance, select, spelled, stamp
 from g3an.config import ModelConfig
 from g3an.errors import G3ANError
 from g3an.generator import Generator
@@ -23,8 +23,11 @@ from g3an.training import recompute_statistics
 
 ACTIONS = ("wave1", "wave2", "jack", "bend")
 SMALL = ModelConfig.from_preset("small", widths=(8, 8, 8, 8, 8), attention_after=(1,), classes=ACTIONS)
-SEEDS = {1: 1, 2: 7}  # of subject 1 and subject 2
-MOTIONS = (1, 9)
+# Of each set: seeds of subject 1 and subject 2 and of the two motions, categories of manipulations and switches.
+PEOPLE = {"weizmann": (1, 7)}
+MOTIONS = {"weizmann": (1, 9)}
+VARIED = {"weizmann": "wave2"}
+SWITCHED = {"weizmann": (("wave1", "wave2"), ("jack", "bend"))}
 VALUES = (-3.0, -1.5, 0.0, 1.5, 3.0)
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
@@ -39,8 +42,13 @@ def network(config: ModelConfig = SMALL, **card: object) -> Generator:
 
 
 @pytest.fixture(scope="module")
-def generator() -> Generator:
-    return network()
+def generators() -> dict[str, Generator]:
+    return {"weizmann": network()}
+
+
+@pytest.fixture
+def generator(generators) -> Generator:
+    return generators["weizmann"]
 
 
 class Page:
@@ -51,10 +59,15 @@ class Page:
 
 
 @pytest.fixture
-def compose(monkeypatch: pytest.MonkeyPatch, generator: Generator):
+def compose(monkeypatch: pytest.MonkeyPatch, generators: dict[str, Generator]):
     """Draw up to the page, which takes the time."""
     monkeypatch.setattr(catalogue, "draw_panels", Page)
-    return lambda name, made=generator, **overrides: draw(name, made, **overrides)
+
+    def page(name: str, made: Generator | None = None, **overrides: object):
+        known = name in CATALOGUE and cast_of(name)
+        return draw(name, made or generators[known or "weizmann"], **overrides)
+
+    return page
 
 
 def shown(generator: Generator, *codes: Codes) -> np.ndarray:
@@ -76,8 +89,9 @@ def changed(code: Codes, part: str, dimension: int, value: float) -> Codes:
 
 
 def test_the_catalogue_has_the_figures_that_this_data_allows():
-    wanted = "table1 fig01 fig02 fig06 fig07 fig10 fig11 fig15 fig16 extra_weizmann_jack_bend"
+    wanted = "table1 fig01 fig02 fig06 fig07 fig10 fig11 fig15 fig16_weizmann"
     assert set(wanted.split()) <= CATALOGUE.keys()
+    assert {"extra_weizmann_jack_bend", "extra_weizmann_longer"} <= CATALOGUE.keys()
     assert all(name == figure.id for name, figure in CATALOGUE.items())
     stems = [figure.name for figure in CATALOGUE.values()]
     assert len(set(stems)) == len(stems)
@@ -91,20 +105,23 @@ def test_every_entry_is_complete(figure):
         assert (kind, int(number)) == ("Figure", int(figure.id[3:5]))
     assert figure.title and len(figure.alt) > 60 and figure.alt.endswith(".")
     assert "{" not in figure.alt and "None" not in figure.alt
-    assert figure.kind in {"diagram", "table", "generation", "appearance", "motion", "switch"}
+    assert figure.kind in {"diagram", "table", "generation", "appearance", "motion", "longer", "switch"}
     assert bool(figure.weights) == figure.animated == (figure.kind not in {"diagram", "table"})
     assert json.loads(json.dumps(figure.defaults)).keys() == figure.defaults.keys()
     cells = json.loads((NOTEBOOKS / f"{figure.notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
     assert any(f'"{figure.id}"' in "".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
 
 
-@pytest.mark.parametrize("figure", [figure for figure in CATALOGUE.values() if figure.weights], ids=lambda f: f.id)
+@pytest.mark.parametrize(
+    "figure", [f for f in CATALOGUE.values() if f.weights and f.kind != "longer"], ids=lambda figure: figure.id
+)
 def test_every_page_is_captioned_and_says_where_it_comes_from(figure, compose):
     page = compose(figure.id)
-    assert page.caption.startswith(f"{figure.number}: ") and "Weizmann" in page.caption
+    data = {"weizmann": "Weizmann"}[cast_of(figure.id)]
+    assert page.caption.startswith(f"{figure.number}: ") and data in page.caption and data in figure.title
     assert "{data}" not in page.caption and "{ordinal" not in page.caption
     assert page.caption.count("*") % 2 == 0 and page.caption.count("$") % 2 == 0
-    assert "Weizmann" in page.provenance and "0123456789ab." in page.provenance
+    assert data in page.provenance and "0123456789ab." in page.provenance
     assert page.stamp == ""
     assert [panel.label[:3] for panel in page.panels] == [f"{letter}: " for letter in "abcdef"[: len(page.panels)]]
     assert all(panel.videos.shape[1:] == (16, 64, 64, 3) for panel in page.panels)
@@ -121,23 +138,28 @@ def test_every_page_is_captioned_and_says_where_it_comes_from(figure, compose):
         ("extra_weizmann_jack_bend", [1, 2], ["jack", "bend"]),
     ],
 )
-def test_generation_has_a_panel_a_person_and_action_and_a_row_a_motion(name, people, actions, compose, generator):
-    page = compose(name)
+def test_generation_has_a_panel_a_person_and_action_and_a_row_a_motion(name, people, actions, compose, generators):
+    page, data = compose(name), cast_of(name)
+    generator = generators[data]
     pairs = [(person, action) for person in people for action in actions]
     for panel, (person, action) in zip(page.panels, pairs, strict=True):
         assert panel.label[3:] == f"subject {person}, *{spelled(action)}*"
         assert panel.rows == ("$z_{m_0}$", "$z_{m_1}$")
-        codes = (combine(SMALL, SEEDS[person], motion, action) for motion in MOTIONS)
+        codes = (combine(generator.config, PEOPLE[data][person - 1], motion, action) for motion in MOTIONS[data])
         assert agree(panel.videos, shown(generator, *codes))
     assert not agree(page.panels[0].videos, page.panels[1].videos)
 
 
-@pytest.mark.parametrize(("name", "dimension", "word"), [("fig10", 0, "first"), ("fig11", 1, "second")])
-def test_appearance_rises_from_row_to_row_for_two_people(name, dimension, word, compose, generator):
-    page = compose(name)
+@pytest.mark.parametrize(
+    ("name", "dimension", "word"),
+    [("fig10", 0, "first"), ("fig11", 1, "second")],
+)
+def test_appearance_rises_from_row_to_row_for_two_people(name, dimension, word, compose, generators):
+    page, data = compose(name), cast_of(name)
+    generator = generators[data]
     assert word in page.caption and len(page.panels) == 2
     for panel, person in zip(page.panels, (1, 2), strict=True):
-        base = combine(SMALL, SEEDS[person], 1, "wave2")
+        base = combine(generator.config, PEOPLE[data][person - 1], MOTIONS[data][0], VARIED[data])
         rows = [changed(base, "appearance", dimension, value) for value in VALUES]
         assert agree(panel.videos, shown(generator, *rows))
         assert panel.rows == ("−3", "−1.5", "0", "+1.5", "+3")
@@ -145,23 +167,45 @@ def test_appearance_rises_from_row_to_row_for_two_people(name, dimension, word, 
         assert np.ptp(panel.videos.astype(int), axis=0).max() > 0, "the dimension changes nothing"
 
 
-def test_motion_rises_from_row_to_row_for_two_dimensions(compose, generator):
-    page = compose("fig15")
-    assert "*first* and *second*" in page.caption
+@pytest.mark.parametrize("name", ["fig15"])
+def test_motion_rises_from_row_to_row_for_two_dimensions(name, compose, generators):
+    page, data = compose(name), cast_of(name)
+    generator = generators[data]
+    assert "*a* and *b* are results of manipulating *first* and *second*" in page.caption
     for panel, (dimension, word) in zip(page.panels, enumerate(("first", "second")), strict=True):
-        rows = [changed(combine(SMALL, 1, 1, "wave2"), "motion", dimension, value) for value in VALUES]
+        base = combine(generator.config, PEOPLE[data][0], MOTIONS[data][0], VARIED[data])
+        rows = [changed(base, "motion", dimension, value) for value in VALUES]
         assert agree(panel.videos, shown(generator, *rows))
         assert panel.label[3:] == f"{word} dimension" and panel.rows[0] == "−3"
 
 
-def test_motion_and_action_are_switched_between_two_people(compose, generator):
-    page = compose("fig16")
-    for panel, here, there in zip(page.panels, ("wave1", "jack"), ("wave2", "bend"), strict=True):
-        both = [(1, 1, here), (7, 9, there), (1, 9, there), (7, 1, here)]
-        assert agree(panel.videos, shown(generator, *(combine(SMALL, *code) for code in both)))
+@pytest.mark.parametrize("name", ["fig16_weizmann"])
+def test_motion_and_category_are_switched_between_two_people(name, compose, generators):
+    page, data = compose(name), cast_of(name)
+    generator, (s, t), (m, n) = generators[data], PEOPLE[data], MOTIONS[data]
+    for panel, (here, there) in zip(page.panels, SWITCHED[data], strict=True):
+        both = [(s, m, here), (t, n, there), (s, n, there), (t, m, here)]
+        assert agree(panel.videos, shown(generator, *(combine(generator.config, *code) for code in both)))
         assert panel.rows == tuple(f"$z_{{a_{a}}},z_{{m_{m}}},c_{m}$" for a, m in ((0, 0), (1, 1), (0, 1), (1, 0)))
         assert panel.label[3:] == f"*{spelled(here)}* ($c_0$) and *{spelled(there)}* ($c_1$)"
         assert panel.split == 2
+
+
+def test_longer_videos_fill_rows_of_sixteen_and_play_to_the_end(generator, monkeypatch):
+    pages: list[list[Panel]] = []
+    monkeypatch.setattr(catalogue, "draw_panels", lambda panels, *_, **__: pages.append(panels) or Drawn(None))  # type: ignore[arg-type,func-returns-value]
+    draw("extra_weizmann_longer", generator)
+    still, [tiles] = pages
+    for panel, (positions, length, rows) in zip(still, ((1, 16, 1), (2, 24, 2), (3, 32, 2), (5, 48, 3)), strict=True):
+        video = shown(generator, combine(SMALL, 1, 1, "wave2", positions))[0]
+        assert len(video) == length and f"{length} frames" in panel.label
+        assert panel.videos.shape == (rows, 16, 64, 64, 3)
+        frames = panel.videos.reshape(-1, 64, 64, 3)
+        assert agree(frames[:length], video) and np.all(frames[length:] == 255)
+    assert still[1].rows == ("1–16", "17–24") and tiles.videos.shape[:2] == (4, 48)
+    assert np.array_equal(tiles.videos[0, 16:32], tiles.videos[0, :16]), "a shorter video begins again"
+    with pytest.raises(G3ANError, match=r"makes videos of 16, 24, 32, 40, 48, 56, … frames, not \[20\]"):
+        draw("extra_weizmann_longer", generator, lengths=[16, 20])
 
 
 def test_parameters_reach_the_page(compose, generator):
@@ -170,7 +214,7 @@ def test_parameters_reach_the_page(compose, generator):
     code = changed(combine(SMALL, 7, 5, "bend"), "appearance", 2, 0.25)
     assert agree(panel.videos, shown(generator, code)) and panel.rows == ("+0.25",)
     assert "third" in page.caption and panel.label == "a: subject 1"
-    page = compose("fig16", first_subject=4, second_motion=3, first_actions=["jack"], second_actions=["jack"])
+    page = compose("fig16_weizmann", first_subject=4, second_motion=3, first_actions=["jack"], second_actions=["jack"])
     expected = [(4, 1), (7, 3), (4, 3), (7, 1)]
     assert agree(page.panels[0].videos, shown(generator, *(combine(SMALL, *code, "jack") for code in expected)))
 
@@ -219,6 +263,16 @@ def test_simulated_data_and_smoke_runs_are_called_that(compose):
     assert data_set(bare) == "unknown data" and stamp(bare) == "" and "Weights" not in provenance(bare)
 
 
+def test_figures_are_asked_for_by_number_or_name():
+    assert select(["7", "06", "fig10", "table1"]) == ["table1", "fig06", "fig07", "fig10"]
+    assert select(["16"]) == ["fig16_weizmann"] == select(["fig16"])
+    assert select(["1", "1"]) == ["fig01"] and select([]) == []
+    with pytest.raises(G3ANError, match="no figure '99'"):
+        select(["6", "99"])
+    with pytest.raises(G3ANError, match=r"no figure 'tabel1'\. Did you mean 'table1'"):
+        select(["tabel1"])
+
+
 def test_dimensions_and_actions_in_words():
     assert [ordinal(k) for k in (0, 9, 10, 127)] == ["first", "tenth", "11th", "128th"]
     assert spelled("wave1") == "one-hand waving" and spelled("smile") == "smile"
@@ -240,7 +294,7 @@ def test_dimensions_and_actions_in_words():
         ("fig10", {"dimension": 128}, "no appearance dimension 128"),
         ("fig15", {"dimensions": [10]}, "no motion dimension 10"),
         ("fig15", {"values": []}, "at least one finite value"),
-        ("fig16", {"first_actions": ["jack"]}, "1 first_actions and 2 second_actions"),
+        ("fig16_weizmann", {"first_actions": ["jack"]}, "1 first_actions and 2 second_actions"),
         ("fig10", {"category": None}, "wants a category"),
     ],
 )

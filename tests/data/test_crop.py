@@ -67,7 +67,7 @@ def test_the_square_follows_a_face_that_moves(clips: list[np.ndarray]) -> None:
     left = np.linspace(40, 190, 16).astype(int)
     x, _, side = squares_of(paste(wall(16), clips[1], left, np.full(16, 70))).T
     away = x + side / 2 - (left + FACE / 2)
-    assert np.abs(away[3:-3]).max() < 0.1 * FACE and np.abs(away).max() < 0.2 * FACE
+    assert np.abs(away).max() < 0.1 * FACE, "at both ends, too"
 
 
 def test_the_larger_of_two_faces_is_followed(clips: list[np.ndarray]) -> None:

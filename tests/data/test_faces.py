@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader
 
 pytest.importorskip("embreex", reason="embreex has no wheel for this platform")
@@ -58,6 +61,34 @@ def test_factors_are_within_their_ranges_and_independent() -> None:
         correlation = np.corrcoef(drawn.T) - np.eye(len(factors))
         assert np.abs(correlation).max() < 0.12
         assert all(f.meaning for f in factors)
+
+
+def test_rays_meet_fewer_triangles_and_the_picture_stays_the_same(monkeypatch) -> None:
+    asset = head()
+    assert len(asset.coarse[BODY]) < 0.6 * (asset.part == BODY).sum()
+    for part, some in asset.coarse.items():
+        assert np.all(asset.vertex_part[some] == part), "a triangle's corners belong to its part"
+    whole = copy.copy(asset)
+    whole.coarse = {part: asset.triangles[asset.part == part] for part in asset.coarse}
+    fine = render._Rig(whole)
+    everyone = [(sets.videos("mug-sim")[i], t) for i, t in ((0, 0), (20, 11), (33, 11), (52, 11), (71, 16))]
+    shown = [video.read([t])[0].astype(int) for video, t in everyone]
+    monkeypatch.setattr(render, "rig", lambda: fine)
+    for (video, t), coarse in zip(everyone, shown, strict=True):
+        difference = np.abs(video.read([t])[0].astype(int) - coarse)
+        assert difference.mean() < 2 and (difference.max(2) > 24).mean() < 0.03
+
+
+REFERENCE = (("mug-sim", 7, 11), ("mug-sim", 100, 8), ("uva-nemo-sim", 20, 14), ("uva-nemo-sim", 333, 0))
+"""Data set, video and frame of the pictures side by side in faces_reference.png."""
+
+
+def test_another_machine_draws_the_same_faces_but_for_the_last_bits() -> None:
+    """The committed picture was drawn elsewhere; a ray at an edge may fall to the other side."""
+    drawn = np.concatenate([sets.FaceVideo(name, index).read([frame])[0] for name, index, frame in REFERENCE], 1)
+    with Image.open(Path(__file__).with_name("faces_reference.png")) as image:
+        difference = np.abs(drawn.astype(int) - np.asarray(image.convert("RGB")))
+    assert difference.mean() < 0.25 and (difference.max(2) > 2).mean() < 0.01
 
 
 def test_eyes_close_and_lids_never_cut_into_the_eyeball() -> None:

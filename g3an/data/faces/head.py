@@ -30,6 +30,9 @@ class Head:
         ``(F, 3)`` into the vertices, and the part each belongs to.
     vertex_part
         The part of each vertex.
+    coarse
+        Fewer triangles of the skin and of the tongue, on some of the same vertices, by part: what rays are sent
+        against.
     masks
         How far a vertex belongs to the lips, the lids, the inside of the mouth and the ears: float32 ``(V, 4)``.
     units
@@ -45,6 +48,9 @@ class Head:
         self.part = np.concatenate([arrays["part"]] * 2)
         self.vertex_part = np.zeros(len(self.template), np.uint8)
         self.vertex_part[self.triangles] = self.part[:, None]
+        self.coarse = {
+            part: arrays[f"coarse_{name}"].astype(np.int32) for part, name in ((BODY, "skin"), (TONGUE, "tongue"))
+        }
         self.masks = arrays["masks"].astype(np.float32) / 255
         self._arrays = arrays
         self._place = {str(name): number for number, name in enumerate(arrays["target_names"])}
@@ -71,7 +77,7 @@ class Head:
 
     def moved(self, neutral: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """A shaped head with its units at ``weights``, float32 ``(len(units),)`` in [0, 1]."""
-        return neutral + (weights @ self._moves).reshape(neutral.shape)
+        return neutral + (weights.astype(np.float32) @ self._moves).reshape(neutral.shape)
 
 
 @lru_cache(maxsize=1)

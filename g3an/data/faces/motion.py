@@ -39,30 +39,46 @@ def expression_units(name: str) -> np.ndarray:
     return weights
 
 
-def poses(dataset: str, motion: np.ndarray, frames: int = FRAMES) -> list[Pose]:
-    """The pose of each frame that a vector of motion factors describes."""
+COURSES = {"strength": "", "blink": "", "yaw": "degrees", "pitch": "degrees", "roll": "degrees"}
+"""What runs through a clip, and its unit: strength of the expression and closure of the lids in [0, 1], turns of the
+head as in the factors of the same names."""
+
+
+def courses(dataset: str, motion: np.ndarray, frames: int = FRAMES) -> dict[str, np.ndarray]:
+    """What a vector of motion factors makes of each frame: for each of ``COURSES`` an array ``(frames,)``."""
     f = {factor.name: float(value) for factor, value in zip(MOTION[dataset], motion, strict=True)}
-    kind = "expression" if "expression" in f else "posed" if f["posed"] else "spontaneous"
-    apex = expression_units(EXPRESSIONS[int(f["expression"])] if kind == "expression" else "happy")
-    apex = apex * _gains(f, ASYMMETRY[kind])
     times = np.arange(frames) / RATE
     strength = f["intensity"] * envelope(times, *(
         low + f[name] * (high - low)
-        for name, (low, high) in zip(("onset", "rise", "apex", "fall"), TIMING[kind], strict=True)
+        for name, (low, high) in zip(("onset", "rise", "apex", "fall"), TIMING[_kind(f)], strict=True)
     ))  # fmt: skip
     closed = np.clip(1 - np.abs(times - f["blink"]) / (BLINK / 2), 0, 1)
-    blink = closed * closed * (3 - 2 * closed)
     # Drift runs along half a wave, so that the head comes to rest at both ends.
     drift = -0.5 * np.cos(np.pi * times / times[-1])
-    angle = {name: np.radians(f[name] + f[f"{name}_drift"] * drift) for name in ("yaw", "pitch", "roll")}
+    turns = {name: f[name] + f[f"{name}_drift"] * drift for name in ("yaw", "pitch", "roll")}
+    return {"strength": strength, "blink": closed * closed * (3 - 2 * closed), **turns}
+
+
+def poses(dataset: str, motion: np.ndarray, frames: int = FRAMES) -> list[Pose]:
+    """The pose of each frame that a vector of motion factors describes."""
+    f = {factor.name: float(value) for factor, value in zip(MOTION[dataset], motion, strict=True)}
+    kind = _kind(f)
+    apex = expression_units(EXPRESSIONS[int(f["expression"])] if kind == "expression" else "happy")
+    apex = apex * _gains(f, ASYMMETRY[kind])
+    course = courses(dataset, motion, frames)
+    yaw, pitch, roll = (np.radians(course[name]) for name in ("yaw", "pitch", "roll"))
+    gaze = (np.radians(f["gaze_x"]), np.radians(f["gaze_y"]))
     lids = [number for number, name in enumerate(head().units) if name.startswith("eyeBlink")]
     out = []
     for t in range(frames):
-        units = np.clip(apex * strength[t], 0, 1)
-        units[lids] = np.maximum(units[lids], blink[t])
-        gaze = (np.radians(f["gaze_x"]), np.radians(f["gaze_y"]))
-        out.append(Pose(units, float(angle["yaw"][t]), float(angle["pitch"][t]), float(angle["roll"][t]), gaze=gaze))
+        units = np.clip(apex * course["strength"][t], 0, 1)
+        units[lids] = np.maximum(units[lids], course["blink"][t])
+        out.append(Pose(units, float(yaw[t]), float(pitch[t]), float(roll[t]), gaze=gaze))
     return out
+
+
+def _kind(f: dict[str, float]) -> str:
+    return "expression" if "expression" in f else "posed" if f["posed"] else "spontaneous"
 
 
 def envelope(times: np.ndarray, onset: float, rise: float, apex: float, fall: float) -> np.ndarray:

@@ -1,0 +1,136 @@
+"""``g3an evaluate``: a network's FID, KID and IS under one protocol."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from g3an.data import ClipDataset, open_dataset
+from g3an.data.faces.sets import SETS, default_cache
+from g3an.data.layouts import Split
+from g3an.errors import G3ANError
+from g3an.evaluation.extractors import CHUNK, Extractor, Seen, extract, open_extractor
+from g3an.evaluation.metrics import fid, halves, inception_score, interval, kid, rank_warning
+from g3an.evaluation.protocol import Measurement, Protocol
+from g3an.latents import generate, sample_codes
+
+
+def evaluate(
+    generator: Any, dataset: str, extractor: str | Extractor = "factors", root: str | Path | None = None, *,
+    split: Split | None = None, clips: int = 2048, step: int = 1, seed: int = 0, draws: int = 50,
+    cache: str | Path | None = None, progress: bool = True,
+) -> list[Measurement]:  # fmt: skip
+    """Measure a generator against real clips.
+
+    Parameters
+    ----------
+    generator
+        From :func:`g3an.checkpoints.load_generator`.
+    dataset, root
+        Real clips, as for :func:`g3an.data.open_dataset`.
+    extractor
+        Name of an extractor, or one.
+    split
+        Whose real clips; None: test people of the simulated sets, everyone of others.
+    clips
+        Generated clips, and random real ones.
+    step
+        Frames of the video from one frame of a real clip to the next.
+    draws
+        Resamples of the bootstrap.
+    cache
+        Folder for features; None: the user's cache folder, as for simulated faces.
+
+    Returns
+    -------
+    list of Measurement
+        FID, KID and, if the extractor classifies, IS.
+
+    Raises
+    ------
+    G3ANError
+        Missing or too few clips, an unknown extractor, or clips that cannot be measured.
+    """
+    chosen = open_extractor(extractor) if isinstance(extractor, str) else extractor
+    whose: Split = split or ("test" if dataset in SETS else "all")
+    length = generator.frame_count()
+    data = open_dataset(dataset, root, split=whose, length=length, steps=(step,), seed=seed)
+    protocol = Protocol(
+        dataset, str(whose), chosen.name, chosen.hash, clips=clips, length=length, step=step,
+        normalisation=chosen.normalisation, seed=seed,
+    )  # fmt: skip
+    cache = Path(cache) if cache else default_cache()
+    real, people = real_features(chosen, data, clips, cache, progress)
+    made = generated_features(chosen, generator, clips, seed, cache, progress)
+    one, two = halves(people, seed)
+    counts = {"real": clips, "generated": clips, "floor": min(len(one), len(two))}
+    name = str(generator.card.get("name", "network")) if hasattr(generator, "card") else "network"
+    subject = f"{name} {str(getattr(generator, 'weights_hash', ''))[:12]}".strip()
+    warnings = (*rank_warning(real.features, "real"), *rank_warning(made.features, "generated"))
+    warnings += (f"The real/real floor compares {len(one):,} clips with {len(two):,}, of other people.",)
+    distinct = len(data)
+    if clips > distinct:
+        warnings += (f"The {clips:,} real clips are random windows of {distinct:,} videos.",)
+    found = []
+    for metric, measure in (("FID", fid), ("KID", partial(kid, seed=protocol.subset_seed))):
+        low, high = interval(measure, real.features, made.features, seed, draws)
+        value = measure(real.features, made.features)
+        floor = measure(real.features[one], real.features[two])
+        found.append(Measurement(metric, value, low, high, floor, subject, dataset in SETS, counts, warnings, protocol))
+    if made.logits is not None:
+        value = inception_score(made.logits, protocol.subset_seed)
+
+        def score(_: Tensor, logits: Tensor) -> float:
+            return inception_score(logits, protocol.subset_seed)
+
+        low, high = interval(score, made.logits, made.logits, seed, draws)
+        found.append(replace(found[0], metric="IS", value=value, low=low, high=high, floor=None))
+    return found
+
+
+def real_features(
+    extractor: Extractor, data: ClipDataset, clips: int, cache: Path | None, progress: bool = True
+) -> tuple[Seen, list[str]]:
+    """Features of random real clips, and who is in each."""
+    epoch = data.epoch(0, clips)
+    people: list[str] = []
+
+    def parts() -> Iterator[tuple[str, Callable[[], Tensor]]]:
+        for start in range(0, clips, CHUNK):
+            chunk = [epoch[k] for k in range(start, min(start + CHUNK, clips))]
+            people.extend(data.subjects[clip["index"]] for clip in chunk)
+            videos = torch.stack([clip["video"] for clip in chunk])
+            yield hashlib.sha256(videos.numpy().tobytes()).hexdigest(), partial(_itself, videos)
+
+    return extract(extractor, parts(), clips, cache, progress, f"{data.name}, real"), people
+
+
+def _itself(videos: Tensor) -> Tensor:
+    return videos
+
+
+def generated_features(
+    extractor: Extractor, generator: Any, clips: int, seed: int, cache: Path | None, progress: bool = True
+) -> Seen:
+    """Features of generated clips: codes of ``seed``, the categories in turn."""
+    codes = sample_codes(generator.config, clips, seed)
+    known = str(getattr(generator, "weights_hash", ""))
+    if clips < 2:
+        raise G3ANError(f"{clips} clips cannot be measured; generate 2 or more.")
+
+    def parts() -> Iterator[tuple[str, Callable[[], Tensor]]]:
+        for start in range(0, clips, CHUNK):
+            some = codes[slice(start, start + CHUNK)]
+            inputs = [part.numpy().tobytes() for part in (some.z_a, some.z_m, some.c) if part is not None]
+            content = f"{known} {hashlib.sha256(b''.join(inputs)).hexdigest()}"
+            yield content, partial(generate, generator, some, batch=16)
+
+    # A network without a hash could be any, so nothing is kept of it.
+    return extract(extractor, parts(), clips, cache if known else None, progress, "generated")

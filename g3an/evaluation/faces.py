@@ -1,0 +1,209 @@
+"""How a generator of simulated faces does: expressions, people, motion, all read by a :class:`FactorNetwork`.
+
+The codes are crossed, every z_a with every z_m (and every c), so that what changes with one of them is seen apart from
+what changes with the others. All is set against the clips of test people, read by the same network, which learned from
+train people and never saw a generated clip.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from g3an.data import open_dataset
+from g3an.data.faces.motion import COURSES
+from g3an.data.layouts import EXPRESSIONS
+from g3an.evaluation.factors import FactorNetwork, Reading, load_factors
+from g3an.latents import Codes, generate, normal
+
+FALSE_ACCEPTS = 0.01
+"""Share of pairs of different test people that may pass as one."""
+
+MOVES = ("peak", "onset", "yaw", "pitch", "roll", "yaw_drift", "blink")
+"""What is read of a clip's motion: see :func:`moves`."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What :func:`measure` found; ``aims`` says what would be good.
+
+    Attributes
+    ----------
+    expression_accuracy, expression_accuracy_data
+        Share of clips whose expression is read as the category asked for; of test clips, as they are labelled. None for
+        an unconditional network.
+    identity_threshold, same_person_data
+        Cosine above which two clips show one person, at ``FALSE_ACCEPTS`` of test people's pairs, and the share of
+        pairs of clips of one test person that lie above it.
+    same_person
+        The share of pairs of generated clips with one z_a and c and two z_m that lie above it.
+    diversity
+        Mean distance (1 - cosine) between people, generated over data.
+    motion_energy
+        Mean absolute change from frame to frame, generated over data.
+    motion_variance
+        For each of MOVES the variance over z_m with z_a and c fixed, over that of the data within a class.
+    clips
+        Generated ones, all measured.
+    """
+
+    expression_accuracy: float | None
+    expression_accuracy_data: float | None
+    identity_threshold: float
+    same_person_data: float
+    same_person: float
+    diversity: float
+    motion_energy: float
+    motion_variance: dict[str, float]
+    clips: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, rounded to what 1,000 clips can tell."""
+        def rounded(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {name: rounded(part) for name, part in value.items()}
+            return round(value, 3) if isinstance(value, float) else value
+
+        return rounded(asdict(self))
+
+
+def moves(seen: Reading) -> Tensor:
+    """A clip's motion in numbers, ``(B, len(MOVES))``.
+
+    The strength at its peak; the frame in which it first passes half of that (seen as fractions of a frame); mean yaw,
+    pitch and roll and the change of yaw from the first to the last quarter, in degrees; the strongest closure of the
+    lids.
+    """
+    course = {name: seen.course[:, k] for k, name in enumerate(COURSES)}
+    strength = course["strength"]
+    peak = strength.amax(1)
+    half = peak[:, None] / 2
+    above = strength >= half
+    first = above.float().argmax(1)
+    before = (first - 1).clamp(min=0)
+    low, high = (strength.gather(1, at[:, None])[:, 0] for at in (before, first))
+    step = ((half[:, 0] - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
+    onset = torch.where(first > 0, before + step, torch.zeros_like(step))
+    quarter = max(1, strength.shape[1] // 4)
+    drift = course["yaw"][:, -quarter:].mean(1) - course["yaw"][:, :quarter].mean(1)
+    angles = [course[name].mean(1) for name in ("yaw", "pitch", "roll")]
+    return torch.stack([peak, onset, *angles, drift, course["blink"].amax(1)], 1)
+
+
+def measure(
+    generator: Any, dataset: str, root: str | Path | None = None, *, people: int = 48, motions: int = 4, seed: int = 0,
+    factors: FactorNetwork | None = None,
+) -> Report:  # fmt: skip
+    """Measure a generator that was trained on a simulated set.
+
+    Parameters
+    ----------
+    generator
+        In evaluation mode, for clips of 16 frames.
+    dataset
+        ``mug-sim`` or ``uva-nemo-sim``, whose test people are drawn on first use.
+    root
+        Cache of the simulated sets.
+    people, motions
+        Numbers of z_a and z_m, all combined.
+    factors
+        The reader; by default the shipped one.
+    """
+    factors = factors or load_factors()
+    data = open_dataset(dataset, root, split="test")
+    # Random windows, as in training, so that the times vary as they do there.
+    starts = [int(place * (data.count(i) - data.length + 1)) for i, place in enumerate(_places(len(data)))]
+    chosen = [data.clip(i, start) for i, start in enumerate(starts)]
+    real = torch.stack([clip["video"] for clip in chosen])
+    seen = factors.read(real)
+    categories = torch.tensor([clip["category"] for clip in chosen])
+    who = np.array([data.subjects[clip["index"]] for clip in chosen])
+
+    classes = generator.config.classes
+    c = torch.eye(len(classes)) if classes else None
+    z_a, z_m = normal(seed, 0, people, generator.config.z_a_dim), normal(seed, 1, motions, generator.config.z_m_dim)
+    kinds = len(classes) or 1
+    # Order: people, classes, motions.
+    codes = Codes(
+        z_a.repeat_interleave(kinds * motions, 0),
+        z_m.repeat(people * kinds, 1),
+        None if c is None else c.repeat_interleave(motions, 0).repeat(people, 1),
+    )
+    made = generate(generator, codes)
+    read = factors.read(made)
+
+    accuracy = real_accuracy = None
+    if classes:
+        # The network may list its categories in another order than the expressions.
+        wanted = torch.tensor([EXPRESSIONS.index(name) for name in classes]).repeat_interleave(motions).repeat(people)
+        accuracy = float((read.expression.argmax(1) == wanted).double().mean())
+        real_accuracy = float((seen.expression.argmax(1) == categories).double().mean())
+
+    same, different = _pairs(seen.identity, who)
+    threshold = float(np.quantile(different, 1 - FALSE_ACCEPTS))
+    groups = read.identity.unflatten(0, (people * kinds, motions))
+    first, second = torch.triu_indices(motions, motions, 1)
+    within = (groups[:, first] * groups[:, second]).sum(2)
+    # Distances between people are taken within a class, on both sides.
+    spread = _distance(read.identity.unflatten(0, (people, kinds, motions))[:, :, 0].transpose(0, 1))
+    real_spread = float(np.mean([
+        _distance(seen.identity[categories == k][None]) for k in range(len(data.classes))
+    ]))  # fmt: skip
+
+    over_codes = moves(read).unflatten(0, (people * kinds, motions)).var(1).mean(0)
+    over_data = torch.stack([moves(seen)[categories == k].var(0) for k in range(len(data.classes))]).mean(0)
+    return Report(
+        expression_accuracy=accuracy,
+        expression_accuracy_data=real_accuracy,
+        identity_threshold=threshold,
+        same_person_data=float((same > threshold).mean()),
+        same_person=float((within > threshold).double().mean()),
+        diversity=spread / real_spread,
+        motion_energy=_energy(made) / _energy(real),
+        motion_variance=dict(zip(MOVES, (over_codes / over_data).tolist(), strict=True)),
+        clips=len(made),
+    )
+
+
+def verification(seen: Reading, who: np.ndarray) -> float:
+    """Accuracy at telling pairs of one person from pairs of two, as many of each, at the threshold that is best.
+
+    Parameters
+    ----------
+    seen
+        Readings of clips.
+    who
+        The person in each of them.
+    """
+    same, different = _pairs(seen.identity, who)
+    thresholds = np.quantile(np.concatenate([same, different]), np.linspace(0, 1, 1001))
+    return max(float(((same > t).mean() + (different <= t).mean()) / 2) for t in thresholds)
+
+
+def _pairs(identity: Tensor, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines of all pairs of clips of one person, and of two."""
+    cosines = (identity @ identity.T).numpy()
+    i, j = np.triu_indices(len(who), 1)
+    alike = who[i] == who[j]
+    return cosines[i, j][alike], cosines[i, j][~alike]
+
+
+def _distance(identity: Tensor) -> float:
+    """Mean of 1 - cosine over all pairs within each group: ``(groups, n, 64)``."""
+    count = identity.shape[1]
+    cosines = identity @ identity.transpose(1, 2)
+    off = cosines.sum((1, 2)) - cosines.diagonal(dim1=1, dim2=2).sum(1)
+    return float(1 - (off / (count * (count - 1))).mean())
+
+
+def _energy(videos: Tensor) -> float:
+    return float(videos.diff(dim=2).abs().mean(dtype=torch.float64))
+
+
+def _places(count: int) -> np.ndarray:
+    return np.random.default_rng(0).random(count)

@@ -1,0 +1,82 @@
+"""The figure notebooks' helper: which figures it draws, from which network, and what it writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from g3an import gallery as module
+from g3an.catalogue import CASTS, CATALOGUE, cast_of
+from g3an.checkpoints import save_generator
+from g3an.config import ModelConfig
+from g3an.errors import G3ANError
+from g3an.files import read_json
+from g3an.gallery import Gallery
+from g3an.generator import Generator
+from g3an.plotting import Drawn
+
+ACTIONS = ("wave1", "wave2", "jack", "bend")
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    """Weights of the user's, trained on prepared clips."""
+    torch.manual_seed(0)
+    config = ModelConfig.from_preset("small", widths=(8, 8, 8, 8, 8), attention_after=(1,), classes=ACTIONS)
+    save_generator(tmp_path / "mine", Generator(config), {"dataset": "prepared", "smoke": False})
+    return str(tmp_path / "mine.safetensors")
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
+    """What was shown: (drawing, alt, moving)."""
+    seen: list[tuple] = []
+    monkeypatch.setattr(module, "show", lambda *what: seen.append(what))
+    return seen
+
+
+def test_every_figure_of_trained_weights_belongs_to_a_cast():
+    for name, figure in CATALOGUE.items():
+        assert bool(cast_of(name)) == bool(figure.weights)
+
+
+def test_own_weights_draw_the_figures_of_the_data_set_under_its_own_name(own, shown, tmp_path):
+    gallery = Gallery("weizmann", own, save_to=str(tmp_path / "out"))
+    assert gallery.datasets == ["weizmann"]
+    gallery.show("fig10", values=[0.0], subjects=[])
+    [(drawn, _, moving)] = shown
+    assert isinstance(drawn, Drawn) and not moving
+    words = " ".join(text.get_text() for text in drawn.still.texts)
+    assert "Weizmann dataset." in words and "prepared" not in words
+    entry = read_json(tmp_path / "out" / "manifest.json")["fig10"]
+    assert entry["parameters"]["values"] == [0.0]
+    assert entry["parameters"]["subjects"] == [*CASTS["weizmann"].subjects], "an empty choice means the catalogue's"
+    assert entry["weights_sha256"] == gallery.network("weizmann").weights_hash
+
+
+def test_simulated_data_stays_simulated_whoever_trained_on_it(own, shown):
+    card = Path(own).with_suffix(".json")
+    card.write_text(card.read_text().replace('"prepared"', '"mug-sim"'))
+    gallery = Gallery("weizmann", own)
+    gallery.show("fig10", values=[0.0])
+    assert "(simulated)" in " ".join(text.get_text() for text in shown[0][0].still.texts)
+
+
+def test_what_was_not_asked_for_is_left_out_with_a_word(own, shown, capsys):
+    gallery = Gallery("weizmann", own, only=["10"])
+    gallery.show("fig11")
+    gallery.show("fig15")
+    assert not shown and capsys.readouterr().out.count("was not asked for") == 2
+
+
+def test_wrong_choices_are_refused(own):
+    with pytest.raises(G3ANError, match=r"no figures of 'weizman'\. Did you mean 'weizmann'"):
+        Gallery("weizman")
+    with pytest.raises(G3ANError, match="Say with dataset which figures to draw"):
+        Gallery("", own)
+    with pytest.raises(G3ANError, match="no figure '99'"):
+        Gallery(only=["99"])
+    with pytest.raises(G3ANError, match="no category 'smile'"):
+        Gallery("weizmann", own).show("fig06", categories=["smile"])
