@@ -53,7 +53,7 @@ lint: $(STAMP)
 	"$(PY)" -m mypy
 
 validate: $(STAMP)
-	"$(PY)" -m pytest tests/validate_figures.py tests/validate_faces.py $(PYTEST_ARGS)
+	"$(PY)" -m pytest tests/validate_figures.py tests/validate_faces.py tests/validate_anywhere.py $(PYTEST_ARGS)
 
 setup: $(STAMP)
 

@@ -1,4 +1,4 @@
-"""What attention, a training step, a simulated face and each figure cost here: the numbers behind `g3an bench`."""
+"""What attention, a training step, a simulated face, each figure and the explorer cost here: for `g3an bench`."""
 
 from __future__ import annotations
 
@@ -173,9 +173,7 @@ def faces(repeats: int = 5, people: int = 8) -> dict[str, Any]:
     with _threads(1, repeats):
         for video in videos("mug-sim")[:: len(videos("mug-sim")) // people][:people]:
             who, steps = person(video.appearance()), poses("mug-sim", video.motion())
-            clips: dict[str, Callable[[], Any]] = {
-                name: partial(_draw_clip, draw, who, steps, name) for name in names
-            }
+            clips: dict[str, Callable[[], Any]] = {name: partial(_draw_clip, draw, who, steps, name) for name in names}
             for clip in clips.values():
                 clip()
             for name, times in _take_turns(clips, repeats).items():
@@ -222,6 +220,65 @@ def figures(repeats: int = 1, threads: int = 2, ids: Sequence[str] = ()) -> dict
             size = sum(path.stat().st_size for path in files) / 1e6
             rows.append({"figure": name, "draw_s": _round(median(taken[name])), "files_mb": _round(size)})
     return {"measured": "each figure drawn and written as PNG, PDF and GIF", **_machine(threads, repeats), "rows": rows}
+
+
+def explorer(repeats: int = 15, weights: str = "weizmann") -> dict[str, Any]:
+    """From the new value of a slider to the new picture, as the latent explorer takes it, browser and network aside.
+
+    The explorer waits, draws and packs the picture as it does in JupyterLab: two threads, a video each. Each turn
+    moves the slider to a place where it was not before.
+
+    Returns
+    -------
+    Plain types for JSON; ``rows`` holds for each control and what is shown the median and the longest milliseconds,
+    and the kB that go to the browser.
+
+    Raises
+    ------
+    G3ANError
+        ``repeats`` is below 1, or there are no such weights.
+    """
+    from g3an.explorer import Explorer
+    from g3an.studio import drawing_threads
+    from g3an.views import lengths
+
+    with _threads(1, repeats):
+        panel = Explorer(weights)
+        shown = panel.picture
+        appearance, motion = (panel.sliders[part][0] for part in ("appearance", "motion"))
+        shortest, *_, longest = lengths(panel.studio.generator)
+        rows: list[dict[str, Any]] = []
+        for control, slider, show, frames, places in (
+            ("slider of z_a", appearance, "A", shortest, (-3, 3)),
+            ("slider of z_a", appearance, "A and B", shortest, (-3, 3)),
+            ("slider of z_m", motion, "A and B", shortest, (-3, 3)),
+            ("from A to B", panel.amount, "between", shortest, (0, 1)),
+            ("slider of z_a", appearance, "grid", shortest, (-3, 3)),
+            ("slider of z_a", appearance, "A and B", longest, (-3, 3)),
+        ):
+            panel.change(replace(panel.view, show=show, frames=frames))
+            panel.settle()
+            taken = []
+            for turn in range(repeats + 1):
+                step = slider.step * ((turn * 7) % round((places[1] - places[0]) / slider.step) + len(rows) % 2)
+                before, clock = shown.value, time.perf_counter()
+                slider.value = round(places[0] + step, 2)
+                panel.settle()
+                if shown.value != before and turn:  # the first turn warms up
+                    taken.append(time.perf_counter() - clock)
+            rows.append(
+                {
+                    "control": control,
+                    "shown": f"{show}, {frames} frames",
+                    "picture_ms": _round(1e3 * median(taken)),
+                    "longest_ms": _round(1e3 * max(taken)),
+                    "kb": _round(len(shown.value) / 1e3),
+                }
+            )
+        panel.close()
+    about = f"latent explorer, weights {weights}, from a slider's value to the new picture"
+    facts = _machine(1, repeats) | {"videos_at_a_time": drawing_threads()._max_workers}
+    return {"measured": about, **facts, "rows": rows}
 
 
 def _draw_clip(draw: Callable[..., Any], who: Any, steps: list[Any], backend: str) -> None:

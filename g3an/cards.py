@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,15 @@ from g3an.config import TrainConfig
 from g3an.data import ClipDataset
 from g3an.data.faces.dataset import FaceDataset
 from g3an.errors import G3ANError
-from g3an.evaluation.faces import measure
+from g3an.evaluation.actions import measure_actions
+from g3an.evaluation.faces import Report, measure
 from g3an.files import atomic_write, read_json, write_json
 from g3an.latents import generate, sample_codes, to_uint8
 from g3an.plotting import Panel, draw_panels, png_bytes
 
 COMPARED = 64  # samples whose nearest training clip is looked for
 SHOWN = 4
+IN_ACTION = ("weizmann",)  # sets of whole people before a camera that stands still
 
 
 def ship(
@@ -46,7 +49,8 @@ def ship(
     data
         What it was trained on, with every person in it.
     notes
-        Facts that no program knows: ``machine``, ``licence`` of the data, ``limits`` (a list of sentences).
+        Facts that no program knows: ``machine``, ``licence`` of the data, ``limits`` (a list of sentences) and, where
+        the run went on from something else, ``history`` (another).
     which
         ``generator`` (the last step) or ``best``.
 
@@ -76,8 +80,8 @@ def ship(
     generator = load_generator(folder / f"{name}.json")
     nearest = nearest_clips(generator, data, described["training"]["clip_steps"])
     card["nearest_training_clip"] = nearest["summary"]
-    if isinstance(data, FaceDataset):
-        card["measured"] = measure(generator, data.name, data.readers[0].cache).to_dict()
+    if found := measured(generator, data, described["training"]["clip_steps"]):
+        card["measured"] = found.to_dict()
     card["parameters"] = sum(value.numel() for value in generator.parameters())
     write_json(folder / f"{name}.json", card)
     with atomic_write(folder / f"{name}_nearest.png") as temporary:
@@ -85,6 +89,21 @@ def ship(
     with atomic_write(folder / f"{name}.md") as temporary:
         temporary.write_text(_markdown(card), encoding="utf-8")
     return folder / f"{name}.json"
+
+
+def measured(generator: Any, data: ClipDataset, steps: list[int]) -> Report | None:
+    """What probes read from a network's clips; None where there are no probes for the data.
+
+    Faces are read by the network that learned from simulated ones, people in action (Weizmann) by probes of the real
+    clips, at the frame ``steps`` of the training.
+    """
+    if isinstance(data, FaceDataset):
+        return measure(generator, data.name, data.readers[0].cache)
+    if data.name in IN_ACTION and generator.config.conditional:
+        paced = copy(data)
+        paced.steps, paced.mirror = tuple(sorted(set(steps))), False
+        return measure_actions(generator, paced)
+    return None
 
 
 def nearest_clips(generator: Any, data: ClipDataset, steps: list[int], seed: int = 0) -> dict[str, Any]:
@@ -148,14 +167,20 @@ def _quartiles(values: Tensor) -> dict[str, float]:
     return {"lower quartile": round(low, 4), "median": round(middle, 4), "upper quartile": round(high, 4)}
 
 
+_CURVES = {
+    "loss_video": "D_V", "loss_image": "D_I", "loss_generator": "G", "loss_pixels": "pixels",
+    "loss_maps": "perceptual maps", "loss_reading": "what a reader sees",
+}  # fmt: skip
+
+
 def _thinned(records: list[dict[str, float]], points: int = 200) -> list[dict[str, float]]:
     """Losses averaged to at most ``points`` of them, distances as they are."""
-    losses = [record for record in records if "loss_video" in record]
+    losses = [record for record in records if "loss_generator" in record]
     size = -(-len(losses) // points) or 1
     curve: list[dict[str, float]] = []
     for first in range(0, len(losses), size):
         part = losses[first : first + size]
-        names = ("loss_video", "loss_image", "loss_generator")
+        names = [name for name in _CURVES if all(name in record for record in part)]
         means = {name: round(sum(record[name] for record in part) / len(part), 4) for name in names}
         curve.append({"step": part[-1]["step"], **means})
     curve += [record for record in records if "sliced_wasserstein" in record]
@@ -180,13 +205,10 @@ def _markdown(card: dict[str, Any]) -> str:
         f"{', mirrored at random' if training['mirror'] else ''}.",
         f"- **Licence of the data**: {card['licence']}",
         f"- **Training**: {card['steps']:,} steps of {training['batch']} clips ({card['clips_seen']:,} clips), "
-        f"{card['training_seconds'] / 60:.0f} minutes, {card['machine']}; loss {training['loss']}, "
-        f"Adam {training['learning_rate_g']:g} (G) and {training['learning_rate_d']:g} (D), "
-        f"moving average {training['ema_decay']}, precision {training['precision']}, seed {training['seed']}; "
-        f"discriminators begin {training['discriminator_init']}, D_I sees {training['image_frames']} of a clip's "
-        f"frames, augmentation {' and '.join(training['augment']) or 'none'}, R1 {training['r1']:g}, "
-        f"spread of the batch {'seen' if training['batch_spread'] else 'not seen'}.",
-        *_perceived(training),
+        f"{card['training_seconds'] / 60:.0f} minutes, {card['machine']}; {_how(card['steps'], training)}.",
+        *_gave_back(card["steps"], training),
+        *_perceived(card["steps"], training),
+        *(f"- **Before**: {sentence}" for sentence in card.get("history", [])),
         *(f"- **Changed after step {change['after_step']:,}**: {_settings(change)}." for change in changes),
         f"- **Last losses**: {_last_losses(card['curve'])}.",
         f"- **Sliced Wasserstein distance** to {training['compared_clips']} training clips: "
@@ -205,24 +227,61 @@ def _markdown(card: dict[str, Any]) -> str:
 def _measured(found: dict[str, Any] | None) -> list[str]:
     if found is None:
         return []
+    faces = "where_it_moves" not in found["motion_variance"]
     shares = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in found["motion_variance"].items())
+    by = (
+        "a network that learned from clips of train people, and set against the clips of test people "
+        "(see `g3an.evaluation.faces.Report`)"
+        if faces
+        else "probes of the real clips, and set against these (see `g3an.evaluation.actions.measure_actions`)"
+    )
+    person = "test person" if faces else "person"
     lines = [
-        f"- **Measured** on {found['clips']:,} generated clips, by a network that learned from clips of train people, "
-        "and set against the clips of test people (see `g3an.evaluation.faces.Report`):",
+        f"- **Measured** on {found['clips']:,} generated clips, by {by}:",
         f"  - two z_m with one z_a and c: taken for one person in {found['same_person']:.1%} of pairs (clips of one "
-        f"test person: {found['same_person_data']:.1%}), at a threshold that 1 % of pairs of test people pass;",
+        f"{person}: {found['same_person_data']:.1%}), at a threshold that 1 % of pairs of different ones pass;",
         f"  - distance between people, generated over data: {found['diversity']:.2f};",
         f"  - motion energy, generated over data: {found['motion_energy']:.2f};",
         f"  - variance over z_m with z_a and c fixed, over that of the data within a class: {shares}.",
     ]
-    if found["expression_accuracy"] is not None:
-        shown = f"{found['expression_accuracy']:.1%} (test clips, as labelled: {found['expression_accuracy_data']:.1%})"
-        lines.insert(1, f"  - expressions read as asked for: {shown};")
+    if found["category_accuracy"] is not None:
+        what, whose = ("expressions", "test clips, as labelled")
+        if not faces:
+            what, whose = ("actions", "real clips of people whom the probe did not know")
+        shown = f"{found['category_accuracy']:.1%} ({whose}: {found['category_accuracy_data']:.1%})"
+        lines.insert(1, f"  - {what} read as asked for: {shown};")
     return lines
 
 
-def _perceived(training: dict[str, Any]) -> list[str]:
-    if not training["perception"]:
+def _how(steps: int, training: dict[str, Any]) -> str:
+    """How it was trained, in words; of judges only where there were any."""
+    judged = steps > training["reconstruction_alone"]
+    common = f"moving average {training['ema_decay']}, precision {training['precision']}, seed {training['seed']}"
+    if not judged:
+        return f"no judges, Adam {training['learning_rate_g']:g}, {common}"
+    return (
+        f"loss {training['loss']}, Adam {training['learning_rate_g']:g} (G) and {training['learning_rate_d']:g} (D), "
+        f"{common}; discriminators begin {training['discriminator_init']}, D_I sees {training['image_frames']} of a "
+        f"clip's frames, augmentation {' and '.join(training['augment']) or 'none'}, R1 {training['r1']:g}, "
+        f"spread of the batch {'seen' if training['batch_spread'] else 'not seen'}"
+    )
+
+
+def _gave_back(steps: int, training: dict[str, Any]) -> list[str]:
+    if not training["reconstruction"]:
+        return []
+    alone = min(steps, training["reconstruction_alone"])
+    reader = f" and, weighed {training['reading']:g}, by a reader of expressions" if training["reading"] else ""
+    return [
+        f"- **Giving clips back** ({alone:,} steps of it alone): each person has a code that is learned, each clip a "
+        "motion code that is read from it (`g3an/reconstruction.py`); the first 64 numbers of z_a began as principal "
+        "components of what people look like, the rest as noise that the network was kept from heeding, so the first "
+        f"dimensions say much by construction. Clips are compared by pixels, by perceptual maps{reader}."
+    ]
+
+
+def _perceived(steps: int, training: dict[str, Any]) -> list[str]:
+    if not training["perception"] or steps <= training["reconstruction_alone"]:
         return []
     together = {1: "drawn one by one", 2: "in pairs of one person", 4: "in fours of one category and two people"}
     return [
@@ -240,5 +299,5 @@ def _settings(change: dict[str, Any]) -> str:
 
 
 def _last_losses(curve: list[dict[str, float]]) -> str:
-    last = next(record for record in reversed(curve) if "loss_video" in record)
-    return f"D_V {last['loss_video']:.2f}, D_I {last['loss_image']:.2f}, G {last['loss_generator']:.2f}"
+    last = next(record for record in reversed(curve) if "loss_generator" in record)
+    return ", ".join(f"{label} {last[name]:.2f}" for name, label in _CURVES.items() if name in last)

@@ -101,7 +101,7 @@ def draw(figure_id: str, generator: Generator | None = None, **overrides: Any) -
 
 
 def select(words: Sequence[str]) -> list[str]:
-    """Ids of the figures that someone asks for: ``6``, ``fig06``, ``16`` (all that are Figure 16), ``table1``.
+    """Ids of the figures that someone asks for: ``4``, ``fig04``, ``16`` (all that are Figure 16), ``table1``.
 
     Raises
     ------
@@ -122,6 +122,12 @@ def cast_of(figure_id: str) -> str:
     """The data set whose people a figure shows, a key of :data:`CASTS`."""
     weights = find(figure_id).weights
     return next((name for name, cast in CASTS.items() if cast.weights == weights), "")
+
+
+def casts_of(notebook: str = "") -> list[str]:
+    """The data sets that figures are drawn of: by one notebook, given by its stem, or by any."""
+    shown = {cast_of(name) for name, figure in CATALOGUE.items() if notebook in ("", figure.notebook)}
+    return [name for name in CASTS if name in shown]
 
 
 def find(figure_id: str) -> Figure:
@@ -195,10 +201,10 @@ def _draw_generation(
     *,
     subjects: Sequence[int] = (1,),
     names: Sequence[str] = ("subject 1",),
-    categories: Sequence[str] = ("wave1", "wave2"),
+    categories: Sequence[str | None] = ("wave1", "wave2"),
     motions: Sequence[int] = (1, 2),
 ) -> Drawn:
-    """A panel for each subject and category: one z_a, one c, a row for each z_m."""
+    """A panel for each subject and category: one z_a, one c, a row for each z_m; category None is no category."""
     _same_length(subjects=subjects, names=names)
     people = list(zip(subjects, names, strict=True))
     pairs = [(subject, name, category) for subject, name in people for category in categories]
@@ -206,7 +212,7 @@ def _draw_generation(
     for letter, (subject, name, category) in zip(_letters(len(pairs)), pairs, strict=True):
         codes = Codes.cat(combine(generator.config, subject, motion, category) for motion in motions)
         rows = tuple(f"$z_{{m_{k}}}$" for k in range(len(motions)))
-        label = f"{letter}: {name}, *{spelled(category)}*"
+        label = f"{letter}: {name}" + (f", *{spelled(category)}*" if category else "")
         panels.append(Panel(label, _videos(generator, codes), rows, columns=len(motions)))
     return _page(figure, generator, panels, across=2)
 
@@ -284,10 +290,13 @@ def _draw_switch(
     second_subject: int = 2,
     first_motion: int = 1,
     second_motion: int = 2,
-    first_actions: Sequence[str] = ("wave1",),
-    second_actions: Sequence[str] = ("wave2",),
+    first_actions: Sequence[str | None] = ("wave1",),
+    second_actions: Sequence[str | None] = ("wave2",),
 ) -> Drawn:
-    """A panel for each pair of actions: two originals, then the same with (z_m, c) switched (section C.4)."""
+    """A panel for each pair of actions: two originals, then the same with (z_m, c) switched (section C.4).
+
+    Actions None are those of an unconditional network, which switches z_m alone.
+    """
     _same_length(first_actions=first_actions, second_actions=second_actions)
     config, panels = generator.config, []
     names = _letters(len(first_actions))
@@ -295,8 +304,13 @@ def _draw_switch(
         a = combine(config, first_subject, first_motion, here)
         b = combine(config, second_subject, second_motion, there)
         videos = _videos(generator, Codes.cat([a, b, *switch_motion(a, b)]))
-        rows = tuple(f"$z_{{a_{i}}},z_{{m_{j}}},c_{j}$" for i, j in ((0, 0), (1, 1), (0, 1), (1, 0)))
-        label = f"{letter}: *{spelled(here)}* ($c_0$) and *{spelled(there)}* ($c_1$)"
+        asked = here is not None and there is not None
+        rows = tuple(
+            f"$z_{{a_{i}}},z_{{m_{j}}}{f',c_{j}' if asked else ''}$" for i, j in ((0, 0), (1, 1), (0, 1), (1, 0))
+        )
+        label = f"{letter}: two people"
+        if here is not None and there is not None:
+            label = f"{letter}: *{spelled(here)}* ($c_0$) and *{spelled(there)}* ($c_1$)"
         panels.append(Panel(label, videos, rows, columns=2, split=2))
     return _page(figure, generator, panels, across=2)
 
@@ -399,7 +413,9 @@ class Cast:
     panels
         Categories of the figures of conditional generation.
     switched
-        Pairs of categories that the motion switch exchanges.
+        Pairs of categories that the motion switch exchanges, a panel each; None is no category.
+    others
+        Seeds of more people, whom an unconditional network's figure of generation shows.
     """
 
     weights: str
@@ -409,16 +425,24 @@ class Cast:
     motions: tuple[int, int]
     category: str | None
     panels: tuple[str, ...]
-    switched: tuple[tuple[str, str], ...]
+    switched: tuple[tuple[str | None, str | None], ...]
+    others: tuple[int, ...] = ()
 
 
 CASTS = {
+    "mug": Cast(
+        "mug-sim", "MUG (simulated)", "mug", (9, 16), (6, 8), "happy",
+        ("sad", "anger", "surprise", "disgust", "happy", "fear"), (("happy", "surprise"), ("anger", "fear")),
+    ),
     "weizmann": Cast(
         "weizmann", "Weizmann", "weizmann", (1, 7), (1, 9), "wave2", ("wave1", "wave2"),
         (("wave1", "wave2"), ("jack", "bend")),
     ),
+    "uva-nemo": Cast(
+        "uva-nemo-sim", "UvA-NEMO (simulated)", "uva_nemo", (1, 13), (1, 2), None, (), ((None, None),), (7, 18),
+    ),
 }  # fmt: skip
-"""By data set."""
+"""By data set, in the order of the appendix."""
 
 
 def _generation(number: int, data: str, subject: int) -> Figure:
@@ -440,6 +464,34 @@ def _generation(number: int, data: str, subject: int) -> Figure:
         parameters={
             "subjects": [cast.subjects[subject - 1]], "names": [f"subject {subject}"], "categories": [*cast.panels],
             "motions": [*cast.motions],
+        },
+        weights=cast.weights,
+        animated=True,
+    )  # fmt: skip
+
+
+def _unconditional(number: int, data: str) -> Figure:
+    cast = CASTS[data]
+    people = (*cast.subjects, *cast.others)
+    return Figure(
+        id=f"fig{number:02d}",
+        number=f"Figure {number}",
+        name=f"fig{number:02d}_{cast.stem}_generation",
+        title=f"Unconditional generation on {cast.label}",
+        caption=(
+            "Unconditionally generated samples from G³AN on {data}. We combine each $z_a$ with three different $z_m$, "
+            "obtaining three different videos for the same appearance. Each row represents a video sequence."
+        ),
+        alt=(
+            f"{_NUMBERS[len(people)]} panels of generated video frames, one for each generated person, who smiles; "
+            f"each panel has three rows with different motion codes; {_ROWS}."
+        ),
+        notebook="06_unconditional_generation",
+        kind="generation",
+        draw=_draw_generation,
+        parameters={
+            "subjects": [*people], "names": [f"subject {k}" for k in range(1, len(people) + 1)], "categories": [None],
+            "motions": [*cast.motions, cast.motions[-1] + 1],
         },
         weights=cast.weights,
         animated=True,
@@ -469,8 +521,9 @@ def _appearance(number: int, data: str, dimension: int) -> Figure:
     )  # fmt: skip
 
 
-def _motion(id_: str, number: str, data: str, dimensions: Sequence[int]) -> Figure:
+def _motion(id_: str, number: str, data: str, dimensions: Sequence[int], remark: str = "") -> Figure:
     cast, words = CASTS[data], [ORDINALS[dimension] for dimension in dimensions]
+    asked = " and what was asked for" if cast.category else ""
     return Figure(
         id=id_,
         number=number,
@@ -478,11 +531,11 @@ def _motion(id_: str, number: str, data: str, dimensions: Sequence[int]) -> Figu
         title=f"Motion manipulation on {cast.label}",
         caption=(
             "Results of manipulating motion representation on {data} dataset. {letters} are results of "
-            "manipulating {ordinals} dimensions. From top to bottom in each sub-figure, values are increased."
+            "manipulating {ordinals} dimensions. From top to bottom in each sub-figure, values are increased." + remark
         ),
         alt=(
             f"{_NUMBERS[len(words)]} panels, for the {_listed(words)} dimension of the motion code; down the five rows "
-            f"the dimension rises from −3 to 3 while the person and what was asked for stay the same; {_ROWS}."
+            f"the dimension rises from −3 to 3 while the person{asked} stay{'' if asked else 's'} the same; {_ROWS}."
         ),
         notebook="09_motion_manipulation",
         kind="motion",
@@ -498,6 +551,13 @@ def _motion(id_: str, number: str, data: str, dimensions: Sequence[int]) -> Figu
 
 def _switch(data: str) -> Figure:
     cast = CASTS[data]
+    panels = "Two panels" if len(cast.switched) == 2 else "A panel"
+    without = cast.category is None
+    originals = (
+        "($z_{{a_0}},z_{{m_0}}$) and ($z_{{a_1}},z_{{m_1}}$)"
+        if without
+        else "($z_{{a_0}},z_{{m_0}},c_0$) and ($z_{{a_1}},z_{{m_1}},c_1$)"
+    )
     return Figure(
         id=f"fig16_{cast.stem}",
         number="Figure 16",
@@ -505,12 +565,12 @@ def _switch(data: str) -> Figure:
         title=f"Motion switch on {cast.label}",
         caption=(
             "Results of switching motion on {data} dataset. In each sub-figure, the top two rows are videos "
-            "obtained from the two original sets ($z_{{a_0}},z_{{m_0}},c_0$) and ($z_{{a_1}},z_{{m_1}},c_1$); "
-            "the bottom two rows are the switched results."
+            f"obtained from the two original sets {originals}; the bottom two rows are the switched results."
+            + (" This network is unconditional: there is no $c$, and $z_m$ alone is switched." if without else "")
         ),
         alt=(
-            "Two panels of four rows: two generated people each doing something else, and below them the same "
-            f"two people with what they do exchanged; {_ROWS}."
+            f"{panels} of four rows: two generated people each moving in another way, and below them the same "
+            f"two people with their motions exchanged; {_ROWS}."
         ),
         notebook="10_motion_switch",
         kind="switch",
@@ -594,6 +654,9 @@ CATALOGUE: dict[str, Figure] = {
             kind="diagram",
             draw=_draw_architecture,
         ),
+        _unconditional(3, "uva-nemo"),
+        _generation(4, "mug", 1),
+        _generation(5, "mug", 2),
         _generation(6, "weizmann", 1),
         _generation(7, "weizmann", 2),
         Figure(
@@ -616,10 +679,22 @@ CATALOGUE: dict[str, Figure] = {
             weights="weizmann",
             animated=True,
         ),
+        _appearance(8, "mug", 0),
+        _appearance(9, "mug", 1),
         _appearance(10, "weizmann", 0),
         _appearance(11, "weizmann", 1),
+        _appearance(12, "uva-nemo", 0),
+        _appearance(13, "uva-nemo", 1),
         _longer("weizmann"),
+        _motion(
+            "fig14", "Figure 14", "uva-nemo", (0, 1, 5),
+            " (The appendix's caption names the *first* and the *sixth* dimension, its sub-captions the *second* and "
+            "the *sixth*: all three are drawn.)",
+        ),
+        _motion("extra_mug_motion", "Additional figure", "mug", (0, 1)),
         _motion("fig15", "Figure 15", "weizmann", (0, 1)),
+        _switch("mug"),
         _switch("weizmann"),
+        _switch("uva-nemo"),
     )
-}
+}  # fmt: skip

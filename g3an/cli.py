@@ -34,6 +34,7 @@ class Benchmark(StrEnum):
     train_step = "train-step"
     faces = "faces"
     figures = "figures"
+    explorer = "explorer"
 
 
 @app.command()
@@ -103,6 +104,40 @@ def run(
     _print(f"Finished: {_short(folder / path.with_suffix('.html').name)}")
 
 
+@app.command(cls=_WithPairs)
+def sweep(
+    file: Annotated[str, typer.Argument(help="A sweep file, such as params/sweeps/ablation.yaml, or its name.")],
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", metavar="NAME VALUE", help="A parameter of all runs; it wins; repeatable."),
+    ] = None,
+    scheduler: Annotated[
+        str, typer.Option(help="A dask scheduler, such as tcp://host:8786, instead of processes on this machine.")
+    ] = "",
+    workers: Annotated[int | None, typer.Option(help="Runs at a time on this machine; by default one a core.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The sweep's folder instead of reports/runs/sweeps/NAME.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run what is finished, too.")] = False,
+) -> None:
+    """Run a notebook at many settings in parallel, resumably. Exit code 3: some runs failed, the rest can be used."""
+    from g3an import sweep_results
+    from g3an.sweeps import read_sweep, run_sweep
+
+    split = [(name, value) for name, _, value in (pair.partition("=") for pair in pairs or [])]
+    planned = read_sweep(file, split)
+    try:
+        with _bar("runs") as (advance, say):
+            path = run_sweep(planned, out, scheduler=scheduler, workers=workers, force=force, say=say, progress=advance)
+    except KeyboardInterrupt:
+        errors.print("Interrupted; the same command goes on with the runs that are not finished.")
+        raise typer.Exit(130) from None
+    rows = sweep_results.read(path)["runs"]
+    _print("")
+    for line in [*sweep_results.table(rows).splitlines(), *sweep_results.remarks(rows)]:
+        _print(line)
+    _print(f"Results: {_short(path.parent)}")
+    raise typer.Exit(0 if all(row["status"] == "finished" for row in rows) else 3)
+
+
 def _train_settings(words: list[str]) -> dict[str, Any]:
     """Fields of TrainConfig from ``NAME=VALUE`` words."""
     from dataclasses import fields
@@ -135,7 +170,7 @@ def train(
     attention_after: Annotated[
         int | None, typer.Option(help="F-SA after this module, 0 to 4, instead of the preset's; 2 is cheap.")
     ] = None,
-    profile: Annotated[str, typer.Option(help="The training: smoke, ablation, small or paper.")] = "small",
+    profile: Annotated[str, typer.Option(help="The training: smoke, ablation, small, faces or paper.")] = "small",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --run stopped.")] = False,
     pairs: Annotated[
         list[str] | None,
@@ -173,7 +208,11 @@ def train(
 def evaluate(
     dataset: Annotated[str, typer.Option(help="Real clips: mug-sim, uva-nemo-sim, weizmann, prepared, ...")],
     weights: Annotated[str, typer.Option(help="A shipped network, or the path of one of yours.")],
-    extractor: Annotated[str, typer.Option(help="The network that looks at clips: factors.")] = "factors",
+    extractor: Annotated[
+        str, typer.Option(help="The network that looks at clips: factors, transnetv2, resnext101-kinetics or i3d.")
+    ] = "factors",
+    extractor_weights: Annotated[Path | None, typer.Option(help="Weight file of resnext101-kinetics or i3d.")] = None,
+    extractor_sha256: Annotated[str | None, typer.Option(help="What that file must hash to.")] = None,
     root: Annotated[Path | None, typer.Option(help="Where the data set lies.")] = None,
     clips: Annotated[int, typer.Option(help="Generated clips, and real ones.")] = 2048,
     seed: Annotated[int, typer.Option(help="Of the real windows and of the codes.")] = 0,
@@ -182,10 +221,12 @@ def evaluate(
     """Measure a network's FID, KID and IS against real clips, under a protocol that is printed with them."""
     from g3an.checkpoints import load_generator
     from g3an.evaluation.evaluate import evaluate as measure
+    from g3an.evaluation.extractors import open_extractor
     from g3an.evaluation.protocol import table
     from g3an.files import write_json
 
-    found = measure(load_generator(weights), dataset, extractor, root, clips=clips, seed=seed)
+    network = open_extractor(extractor, extractor_weights, extractor_sha256)
+    found = measure(load_generator(weights), dataset, network, root, clips=clips, seed=seed)
     if out:
         write_json(out, [number.to_dict() for number in found])
     _print(table(found))
@@ -196,9 +237,7 @@ def prepare(
     source: Annotated[Path, typer.Argument(help="Videos, frame folders or strips, in folders by class.")],
     dest: Annotated[Path, typer.Argument(help="Where the checked clips and their index go.")],
     length: Annotated[int, typer.Option(help="Frames that a clip needs.")] = 16,
-    layout: Annotated[
-        str, typer.Option(help="folder, or as published: mug, uva-nemo, ucf101.")
-    ] = "folder",
+    layout: Annotated[str, typer.Option(help="folder, or as published: mug, uva-nemo, ucf101.")] = "folder",
     crop: Annotated[
         str, typer.Option(help="What is kept of the frames: centre, the largest square, or face.")
     ] = "centre",
@@ -249,7 +288,7 @@ def bench(
     name: Annotated[Benchmark, typer.Argument(help="What to measure.")],
     json: Annotated[Path | None, typer.Option("--json", help="Also write the numbers here.")] = None,
 ) -> None:
-    """Measure attention (fsa), a training step (train-step), a frame of simulated faces (faces) or each figure here."""
+    """Measure attention (fsa), a training step (train-step), simulated faces, each figure or the latent explorer."""
     from g3an import bench as benches
     from g3an.files import write_json
 
@@ -261,9 +300,9 @@ def bench(
 
 
 @contextmanager
-def _bar() -> Iterator[tuple[Callable[[str, int, int], None], Callable[[str], None]]]:
-    """A progress bar over a notebook's cells, and a way to print lines above it; only lines where nobody watches."""
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("cells")]
+def _bar(unit: str = "cells") -> Iterator[tuple[Callable[[str, int, int], None], Callable[[str], None]]]:
+    """A progress bar over cells or runs, and a way to print lines above it; only lines where nobody watches."""
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit)]
     watched = screen.is_terminal
     with Progress(*columns, TimeElapsedColumn(), console=screen, transient=True, disable=not watched) as progress:
         tasks: dict[str, Any] = {}

@@ -33,6 +33,8 @@ class ModelConfig:
         Modules after which F-SA stands; 3 is after G3_3, at 32×32×16.
     attention_parts
         ``("T", "S")`` for F-SA; ``("T",)`` or ``("S",)`` for an ablation.
+    streams
+        ``("S", "T")``: G_S and G_T stand beside G_V. An ablation leaves one out or both; the codes still begin G_V.
     attention_layout
         ``paper`` follows eqs. 1 to 4; ``released`` repeats the reshape of the authors' released code, and
         exists only so that their weights give their videos.
@@ -48,6 +50,7 @@ class ModelConfig:
     conv_mode: str = "1p2d"
     attention_after: tuple[int, ...] = (3,)
     attention_parts: tuple[str, ...] = ("T", "S")
+    streams: tuple[str, ...] = ("S", "T")
     attention_layout: str = "paper"
 
     def __post_init__(self) -> None:
@@ -61,6 +64,8 @@ class ModelConfig:
             raise G3ANError(f"attention_layout is {self.attention_layout!r}; it must be 'paper' or 'released'.")
         if not self.attention_parts or not set(self.attention_parts) <= {"T", "S"}:
             raise G3ANError(f"attention_parts is {self.attention_parts}; it holds 'T', 'S' or both.")
+        if not set(self.streams) <= {"S", "T"} or len(set(self.streams)) < len(self.streams):
+            raise G3ANError(f"streams is {self.streams}; it holds 'S', 'T', both or none.")
 
     @classmethod
     def from_preset(cls, preset: str, **overrides: Any) -> ModelConfig:
@@ -124,6 +129,13 @@ class TrainConfig:
     perception, perception_frames
         Weight of the perceptual judge's losses (0: none, as in the released code), and how many frames of each clip,
         evenly apart, it sees. See :mod:`g3an.perception`.
+    reconstruction, reconstruction_alone
+        Weight of giving back real clips from codes of their own (0, as in the paper: none); the first so many steps
+        train with nothing else, and later ones make half of each batch from such codes. See
+        :mod:`g3an.reconstruction`. It needs ``together`` 4, the perceptual judge and no mirroring.
+    reading
+        Weight of what a reader of expressions sees in clips that are given back and not in the real ones; for simulated
+        faces, whose factors it learns first. See :meth:`g3an.evaluation.factors.FactorNetwork.unlike`.
     augment
         What is done to real and generated clips alike before they are judged, of :data:`AUGMENTATIONS`; empty, as in
         the released code, does nothing. For sets of few clips.
@@ -164,6 +176,9 @@ class TrainConfig:
     diversity: float = 0.0
     perception: float = 0.0
     perception_frames: int = 8
+    reconstruction: float = 0.0
+    reconstruction_alone: int = 0
+    reading: float = 0.0
     augment: tuple[str, ...] = ()
     r1: float = 0.0
     r1_every: int = 8
@@ -204,6 +219,15 @@ class TrainConfig:
             raise G3ANError(f"together is {self.together} and batch {self.batch}; give 1, 2 or 4, and whole groups.")
         if self.diversity and self.together != 4:
             raise G3ANError(f"diversity is {self.diversity:g}; it needs together 4.")
+        if self.reconstruction and (self.together != 4 or self.batch % 8 or not self.perception or self.mirror):
+            raise G3ANError(
+                f"reconstruction is {self.reconstruction:g}; it needs together 4, a batch of a multiple of 8, "
+                "perception above 0 and mirror false, since a mirrored person is another one."
+            )
+        if self.reconstruction_alone and not self.reconstruction:
+            raise G3ANError(f"reconstruction_alone is {self.reconstruction_alone}; it needs reconstruction above 0.")
+        if self.reading and not self.reconstruction:
+            raise G3ANError(f"reading is {self.reading:g}; it needs reconstruction above 0.")
         if self.perception and not 8 <= self.perception_frames <= self.clip_length:
             raise G3ANError(f"perception_frames is {self.perception_frames}; it must be from 8 to {self.clip_length}.")
         if self.clip_length < 16:
@@ -211,7 +235,7 @@ class TrainConfig:
 
     @classmethod
     def from_profile(cls, profile: str, **overrides: Any) -> TrainConfig:
-        """Start from ``smoke``, ``ablation``, ``small`` or ``paper`` and change single fields.
+        """Start from ``smoke``, ``ablation``, ``small``, ``faces`` or ``paper`` and change single fields.
 
         Raises
         ------
@@ -254,12 +278,22 @@ TRAIN_PROFILES = {
         "smoke", steps=20, batch=4, steps_per_epoch=10, video_width=8, image_width=8, ema_decay=0.9,
         log_every=1, checkpoint_every=10, sample_every=20, compared_clips=16, statistics_passes=2,
     ),
-    "ablation": TrainConfig("ablation", steps=1000, batch=8, video_width=16, image_width=16, ema_decay=0.995,
-                            discriminator_init="orthogonal"),
+    # As "faces", for minutes: too short for judges, whose generators would all still show nothing.
+    "ablation": TrainConfig(
+        "ablation", steps=300, batch=16, learning_rate_g=4e-4, betas=(0.5, 0.99), ema_decay=0.98, video_width=8,
+        image_width=8, together=4, perception=1.0, reconstruction=10.0, reconstruction_alone=8000, clip_steps=(1,),
+        mirror=False, precision="bf16", log_every=25,
+    ),
     "small": TrainConfig(
         "small", steps=2500, batch=16, video_width=32, image_width=24, image_frames=2, ema_decay=0.998,
         discriminator_init="orthogonal", batch_spread=True, together=4, diversity=4.0, perception=1.0,
         augment=("translation",), r1=1.0,
+    ),
+    # People whose clips are given back, without judges: what a CPU can learn of simulated faces in some hours.
+    "faces": TrainConfig(
+        "faces", steps=8000, batch=16, learning_rate_g=4e-4, betas=(0.5, 0.99), ema_decay=0.995, video_width=8,
+        image_width=8, together=4, perception=1.0, reconstruction=10.0, reconstruction_alone=8000, reading=0.25,
+        clip_steps=(1,), mirror=False, precision="bf16", log_every=25, checkpoint_every=100,
     ),
     "paper": TrainConfig("paper", steps=50_000, batch=96, precision="bf16", workers=8, sample_every=1000),
 }  # fmt: skip

@@ -204,7 +204,14 @@ def generator_diagram(generator: Generator, caption: str = "Figure 2: Generator 
     Returns
     -------
     A page of about 15 × 6.4 inches that no window owns: show or save it.
+
+    Raises
+    ------
+    G3ANError
+        The generator is an ablation without G_S or G_T.
     """
+    if len(generator.config.streams) < 2:
+        raise G3ANError("Figure 2 shows three streams; this network was built without G_S or G_T.")
     modules, output = _read(generator)
     config = generator.config
     left = 1.95

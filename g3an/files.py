@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -57,6 +58,17 @@ def write_json(path: str | Path, content: Any) -> None:
     """Write ``content`` as indented JSON with a final newline, atomically."""
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def rounded(value: Any, digits: int = 3) -> Any:
+    """A number, or all of a dictionary's or list's, rounded for JSON; beyond that machines differ. No number: null."""
+    if isinstance(value, dict):
+        return {name: rounded(part, digits) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(part, digits) for part in value]
+    if isinstance(value, float):
+        return round(value, digits) if math.isfinite(value) else None
+    return value
 
 
 def read_json(path: str | Path) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from g3an.catalogue import CASTS, cast_of, data_set, draw, find, select
+from g3an.catalogue import CASTS, cast_of, casts_of, data_set, draw, find, select
 from g3an.checkpoints import load_generator
 from g3an.errors import G3ANError
 from g3an.generator import Generator
@@ -28,6 +28,8 @@ class Gallery:
         Only these figures, as for :func:`g3an.catalogue.select`; empty: all.
     save_to
         Folder that receives PNG, PDF, GIF and manifest; empty: figures are only shown.
+    notebook
+        Only data sets that this notebook, by its stem, has figures of; empty: all.
 
     Raises
     ------
@@ -35,11 +37,15 @@ class Gallery:
         An unknown data set, figure or network, or ``weights`` without ``dataset``.
     """
 
-    def __init__(self, dataset: str = "", weights: str = "", only: Sequence[str] = (), save_to: str = "") -> None:
-        if dataset and dataset not in CASTS:
-            raise G3ANError(f"There are no figures of '{dataset}'.{did_you_mean(dataset, CASTS)}")
+    def __init__(
+        self, dataset: str = "", weights: str = "", only: Sequence[str] = (), save_to: str = "", notebook: str = ""
+    ) -> None:
+        self.known = casts_of(notebook)
+        if dataset and dataset not in self.known:
+            where = f" in {notebook}" if dataset in CASTS else ""
+            raise G3ANError(f"There are no figures of '{dataset}'{where}.{did_you_mean(dataset, self.known)}")
         if weights and not dataset:
-            raise G3ANError(f"Say with dataset which figures to draw from {weights}: {', '.join(CASTS)}.")
+            raise G3ANError(f"Say with dataset which figures to draw from {weights}: {', '.join(self.known)}.")
         self.dataset, self.weights, self.save_to = dataset, weights, save_to
         self.only = select(only)
         self.networks: dict[str, Generator] = {}
@@ -58,7 +64,7 @@ class Gallery:
     @property
     def datasets(self) -> list[str]:
         """Whose figures are drawn."""
-        return [name for name in CASTS if self.dataset in ("", name)]
+        return [name for name in self.known if self.dataset in ("", name)]
 
     def show(self, figure_id: str, moving: bool = False, **choices: Any) -> None:
         """Show a figure, moving or still, and save it; a figure that was not asked for is left out with a word.

@@ -54,11 +54,13 @@ class G3Module(nn.Module):
     inputs
         Channels of (h_S, h_V, h_T).
     width
-        Channels of each stream; G_V leaves with twice as many.
+        Channels of each stream; G_V leaves with twice as many, or, without G_S, with as many.
     time, space
         ``(kernel, stride, padding)`` of the module.
     conv_mode
         ``1p2d``, ``2p1d`` or ``3d``: the order of the convolutions of G_V.
+    streams
+        Which of G_S and G_T there are; one that is left out (an ablation) is neither computed nor fused in.
     """
 
     def __init__(
@@ -69,11 +71,15 @@ class G3Module(nn.Module):
         space: tuple[int, int, int],
         conv_mode: str = "1p2d",
         spectral_norm: bool = True,
+        streams: tuple[str, ...] = ("S", "T"),
     ) -> None:
         super().__init__()
         appearance, video, motion = inputs
-        self.conv_s = Deconvolution(appearance, width, space=space, spectral_norm=spectral_norm)
-        self.conv_t = Deconvolution(motion, width, time=time, spectral_norm=spectral_norm)
+        self.streams = streams
+        if "S" in streams:
+            self.conv_s = Deconvolution(appearance, width, space=space, spectral_norm=spectral_norm)
+        if "T" in streams:
+            self.conv_t = Deconvolution(motion, width, time=time, spectral_norm=spectral_norm)
         if conv_mode == "3d":
             self.conv_v = nn.Sequential(Deconvolution(video, width, time, space, spectral_norm))
         elif conv_mode == "1p2d":
@@ -98,11 +104,15 @@ class G3Module(nn.Module):
         Returns
         -------
         tuple of Tensor
-            The three streams, in the same layout, at the module's resolution.
+            The three streams, in the same layout, at the module's resolution; one that is left out as it came.
         """
-        h_s, h_v, h_t = self.conv_s(h_s), self.conv_v(h_v), self.conv_t(h_t)
-        h_v = h_v + h_t
-        h_v = torch.cat([h_s.expand(-1, -1, h_v.shape[2], -1, -1), h_v], dim=1)
+        h_v = self.conv_v(h_v)
+        if "T" in self.streams:
+            h_t = self.conv_t(h_t)
+            h_v = h_v + h_t
+        if "S" in self.streams:
+            h_s = self.conv_s(h_s)
+            h_v = torch.cat([h_s.expand(-1, -1, h_v.shape[2], -1, -1), h_v], dim=1)
         return h_s, h_v, h_t
 
 
@@ -134,14 +144,16 @@ class Generator(nn.Module):
         first = config.first_temporal_kernel
         times = [(first, 1, 0)] + [(4, 2, 1) if double else (1, 1, 0) for double in config.temporal_doubling]
         spaces = [(4, 1, 0)] + [(4, 2, 1)] * 4
+        fused = 2 if "S" in config.streams else 1  # G_V leaves a module with so many times its width
         self.modules_g3 = nn.ModuleList()
         for width, time, space in zip(config.widths, times, spaces, strict=True):
-            self.modules_g3.append(G3Module(inputs, width, time, space, config.conv_mode, spectral_norm))
-            inputs = (width, 2 * width, width)
+            module = G3Module(inputs, width, time, space, config.conv_mode, spectral_norm, config.streams)
+            self.modules_g3.append(module)
+            inputs = (width, fused * width, width)
         self.attention = nn.ModuleDict(
             {
                 str(place): FactorizedSelfAttention(
-                    2 * config.widths[place],
+                    fused * config.widths[place],
                     spectral_norm=spectral_norm,
                     parts=config.attention_parts,
                     layout=config.attention_layout,
@@ -149,7 +161,7 @@ class Generator(nn.Module):
                 for place in config.attention_after
             }
         )
-        self.to_rgb = nn.Conv3d(2 * config.widths[-1], 3, (1, 3, 3), padding=(0, 1, 1))
+        self.to_rgb = nn.Conv3d(fused * config.widths[-1], 3, (1, 3, 3), padding=(0, 1, 1))
         nn.init.normal_(self.to_rgb.weight, 0.0, 0.02)
 
     def frame_count(self, positions: int = 1) -> int:
@@ -160,7 +172,7 @@ class Generator(nn.Module):
         """
         return (positions - 1 + self.config.first_temporal_kernel) * 2 ** sum(self.config.temporal_doubling)
 
-    def forward(self, z_a: Tensor, z_m: Tensor, c: Tensor | None = None) -> Tensor:
+    def forward(self, z_a: Tensor, z_m: Tensor, c: Tensor | None = None, frames: Tensor | None = None) -> Tensor:
         """Generate videos.
 
         Parameters
@@ -171,18 +183,21 @@ class Generator(nn.Module):
             Motion codes, ``(batch, 10)``, or ``(batch, 10, n)`` for longer videos, N(0, 1).
         c
             Categories, one-hot ``(batch, classes)`` or indices ``(batch,)``; None if unconditional.
+        frames
+            Indices of the frames wanted; all without it. The last module, half of all work, mixes no frames (but in a
+            network whose time still doubles there) and grows only these.
 
         Returns
         -------
         Tensor
-            Videos ``(batch, 3, frame_count(n), 64, 64)`` in [-1, 1].
+            Videos ``(batch, 3, frame_count(n), 64, 64)`` in [-1, 1], or the frames asked for.
 
         Raises
         ------
         G3ANError
             A code has the wrong shape, or c is missing or not expected.
         """
-        return self._run(z_a, z_m, c, {})
+        return self._run(z_a, z_m, c, {}, frames)
 
     def features(self, z_a: Tensor, z_m: Tensor, c: Tensor | None = None) -> dict[str, Tensor]:
         """What leaves each module in G_V, by the names of Table 1.
@@ -196,19 +211,28 @@ class Generator(nn.Module):
         self._run(z_a, z_m, c, seen)
         return seen
 
-    def _run(self, z_a: Tensor, z_m: Tensor, c: Tensor | None, seen: dict[str, Tensor]) -> Tensor:
+    def _run(
+        self, z_a: Tensor, z_m: Tensor, c: Tensor | None, seen: dict[str, Tensor], frames: Tensor | None = None
+    ) -> Tensor:
         z_a, z_m, c = self._checked(z_a, z_m, c)
         h_s = z_a[:, :, None, None, None]
         h_t = z_m[:, :, :, None, None]
         if c is not None:
             h_t = torch.cat([h_t, c[:, :, None, None, None].expand(-1, -1, h_t.shape[2], -1, -1)], dim=1)
         h_v = torch.cat([h_s.expand(-1, -1, h_t.shape[2], -1, -1), h_t], dim=1)
+        last = len(self.modules_g3) - 1
+        early = frames is not None and not self.config.temporal_doubling[-1] and str(last) not in self.attention
         for number, module in enumerate(self.modules_g3):
+            if early and number == last:
+                h_v = h_v[:, :, frames]
+                h_t = h_t[:, :, frames] if "T" in self.config.streams else h_t
             h_s, h_v, h_t = module(h_s, h_v, h_t)
             seen[f"G3_{number}"] = h_v
             if str(number) in self.attention:
                 seen.setdefault("attention_input", h_v)
                 h_v = self.attention[str(number)](h_v)
+        if frames is not None and not early:
+            h_v = h_v[:, :, frames]
         seen["output"] = torch.tanh(self.to_rgb(h_v))
         return seen["output"]
 

@@ -195,6 +195,56 @@ def switch_motion(a: Codes, b: Codes) -> tuple[Codes, Codes]:
     return Codes(a.z_a, b.z_m, b.c), Codes(b.z_a, a.z_m, a.c)
 
 
+def interpolate(a: Codes, b: Codes, amount: float, parts: Sequence[str] = PARTS) -> Codes:
+    """Go from ``a`` towards ``b`` in appearance, in motion or in both.
+
+    z_a and each temporal position of z_m turn along the arc between the two vectors (slerp), so that codes from N(0, 1)
+    keep about the length that the network knows; a straight line would pass closer to 0. c goes with motion, as in
+    :func:`switch_motion`, and in a straight line: between two categories it is one-hot no more.
+
+    Parameters
+    ----------
+    amount
+        0 gives the parts of ``a``, 1 those of ``b``, exactly.
+    parts
+        Of ``appearance`` and ``motion``; what is not listed stays that of ``a``.
+
+    Raises
+    ------
+    G3ANError
+        An amount outside 0 to 1, an unknown part, or codes of other shapes.
+    """
+    if not 0 <= amount <= 1:
+        raise G3ANError(f"The amount is {amount!r}; it must be from 0 (the first codes) to 1 (the second).")
+    for part in parts:
+        _width(a, part)
+    if [part.shape for _, part in a._parts()] != [part.shape for _, part in b._parts()]:
+        raise G3ANError("Only codes of one network, number and length can be interpolated.")
+    result = a
+    if "appearance" in parts:
+        result = replace(result, z_a=_turn(a.z_a, b.z_a, amount))
+    if "motion" in parts:
+        c = None if a.c is None or b.c is None else torch.lerp(a.c, b.c, amount)
+        result = replace(result, z_m=_turn(a.z_m, b.z_m, amount), c=c)
+    return result
+
+
+def _turn(x: Tensor, y: Tensor, amount: float) -> Tensor:
+    """Along the arc from x to y, both (B, D) or (B, D, n); the length changes evenly."""
+    if amount in (0, 1):
+        return y if amount else x
+    from_length, to_length = (v.norm(dim=1, keepdim=True).clamp_min(1e-12) for v in (x, y))
+    x, y = x / from_length, y / to_length
+    angle = (x * y).sum(dim=1, keepdim=True).clamp(-1, 1).acos()
+    sine = angle.sin()
+    # Where the arc is not defined, or so short that the division says nothing, the line does as well.
+    straight = sine < 1e-4
+    sine = sine.masked_fill(straight, 1)
+    there = torch.where(straight, torch.as_tensor(amount), (amount * angle).sin() / sine)
+    here = torch.where(straight, torch.as_tensor(1 - amount), ((1 - amount) * angle).sin() / sine)
+    return torch.lerp(from_length, to_length, amount) * (here * x + there * y)
+
+
 def traverse(codes: Codes, part: str, dimension: int, values: Sequence[float]) -> Codes:
     """Section C.3: set one dimension of z_a or z_m to each of ``values`` and leave all else as it is.
 

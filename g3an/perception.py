@@ -51,7 +51,7 @@ class _Convolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.convolution(x if self.padding is None else F.pad(x, self.padding))
-        return x.clamp(0, 6) if self.active else x
+        return F.relu6(x) if self.active else x
 
 
 class _Block(nn.Module):

@@ -285,9 +285,7 @@ _RENDERER = RendererAgg(1, 1, _DPI)
 # --- The same videos, playing ---------------------------------------------------------------------------------------
 
 
-def _animation(
-    panels: Sequence[Panel], title: str, provenance: str, stamp: str, scale: int, across: int
-) -> np.ndarray:
+def _animation(panels: Sequence[Panel], title: str, provenance: str, stamp: str, scale: int, across: int) -> np.ndarray:
     """Tiles instead of rows of frames: (T, H, W, 3) uint8."""
     label, small, gap = 17, 14, 8
     time, height, width = panels[0].videos.shape[1], *(side * scale for side in panels[0].videos.shape[2:4])

@@ -166,9 +166,7 @@ def _index(
 ) -> str:
     """The gallery."""
     links = "".join(f'<li><a href="notebooks/{stem}.html">{html.escape(_name(stem))}</a></li>' for stem in notebooks)
-    cards = "".join(
-        _card(key, figure, manifest.get(key), records, files) for key, figure in catalogue.items()
-    )
+    cards = "".join(_card(key, figure, manifest.get(key), records, files) for key, figure in catalogue.items())
     body = (
         f"<h1>{TITLE}</h1>"
         "<p>Move onto a figure, or reach it with the Tab key, to see it move; click it to keep it moving. "
@@ -179,9 +177,7 @@ def _index(
     return _page(TITLE, "", body, _SCRIPT)
 
 
-def _card(
-    key: str, figure: Any, entry: Any, records: Mapping[str, Mapping[str, Any] | None], files: Path
-) -> str:
+def _card(key: str, figure: Any, entry: Any, records: Mapping[str, Mapping[str, Any] | None], files: Path) -> str:
     """One figure of the gallery: picture, caption, files and where it comes from.
 
     ``records`` has a key for each notebook that has a page, and the record of its last run where there was one.
@@ -295,6 +291,8 @@ def notebook_page(
 
     path = Path(path)
     notebook = copy.deepcopy(read_notebook(path))
+    # What is of use only where a notebook runs (tools/badges.py).
+    notebook.cells = [cell for cell in notebook.cells if not {"badges", "setup"} & set(cell.metadata.get("tags", []))]
     formulas: list[str] = []
     alts = [figure.alt for _, figure in figures or []]
     for cell in notebook.cells:

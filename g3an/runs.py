@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from g3an.errors import G3ANError
 from g3an.files import atomic_write, read_json, sha256, write_json
 from g3an.parameters import check_parameters, did_you_mean, notebook_parameters, read_notebook
+from g3an.results import recorded
 
 Progress = Callable[[int, int], None]
 """Called with (cells done, cells in all)."""
@@ -42,6 +43,14 @@ def project_root() -> Path:
         if (candidate / "notebooks").is_dir() and (candidate / "pyproject.toml").is_file():
             return candidate
     raise G3ANError("The folder notebooks/ is not here; run this from a checkout of the project.")
+
+
+def _home() -> Path:
+    """Where runs are kept: the checkout, or the current folder where the package is installed without one."""
+    try:
+        return project_root()
+    except G3ANError:
+        return Path.cwd()
 
 
 def find_notebook(name: str | Path) -> Path:
@@ -80,13 +89,15 @@ def run_notebook(
     out_dir: str | Path | None = None,
     *,
     progress: Progress | None = None,
+    echo: TextIO | None = None,
 ) -> Path:
     """Run a notebook with papermill and keep everything about the run.
 
     The kernel works in the caller's current folder, so relative paths among the parameters mean what they mean in the
     shell. ``out_dir`` (by default ``reports/runs/<notebook>-<time>``) receives ``<notebook>.ipynb``,
-    ``<notebook>.html`` and ``run.json``: parameters, seed, weights hash, versions, commit, time and status (running,
-    finished, failed, interrupted). All three are written whatever happens to the run.
+    ``<notebook>.html`` and ``run.json``: parameters, seed, weights hash, versions, commit, time, status (running,
+    finished, failed, interrupted) and what the notebook recorded (:func:`g3an.results.record`). All three are written
+    whatever happens to the run.
 
     Parameters
     ----------
@@ -94,6 +105,8 @@ def run_notebook(
         Values for names that the notebook declares; see :func:`check_parameters`.
     progress
         Called after each code cell.
+    echo
+        Receives what the cells print, as they print it.
 
     Returns
     -------
@@ -114,7 +127,7 @@ def run_notebook(
     notebook = find_notebook(notebook)
     given = check_parameters(notebook, parameters or {})
     values = {name: parameter.default for name, parameter in notebook_parameters(notebook).items()} | given
-    weights = _weights_hash(values.get("weights"))
+    weights = check_weights(values.get("weights"))
     started = datetime.now(UTC)
     out_dir = Path(out_dir) if out_dir else _new_run(notebook.stem, started)
     executed = (out_dir / notebook.name).resolve()
@@ -134,6 +147,7 @@ def run_notebook(
         "versions": versions(),
         "machine": {"host": platform.node(), "system": platform.platform(), "cores": os.cpu_count()},
         "threads": os.environ.get("OMP_NUM_THREADS"),
+        "results": {},
         "error": None,
     }
     write_json(out_dir / "run.json", record)
@@ -150,6 +164,8 @@ def run_notebook(
                 kernel_name="python3",
                 progress_bar=False,
                 on_cell_executed=done,
+                stdout_file=echo,
+                stderr_file=echo,
                 extra_arguments=KERNEL_WORDS,
             )
         status, message = "finished", ""
@@ -167,6 +183,7 @@ def run_notebook(
         raise G3ANError(f"{notebook.name} could not be run to its end: {message}") from error
     finally:
         record |= {"status": status, "error": message or None, "seconds": round(time.monotonic() - clock, 1)}
+        record["results"] = recorded(executed) if executed.is_file() else {}
         write_json(out_dir / "run.json", record)
         if executed.is_file():
             with atomic_write(executed.with_suffix(".html")) as temporary:
@@ -213,7 +230,7 @@ def _quiet_kernel() -> Iterator[None]:
 
 def _new_run(stem: str, started: datetime) -> Path:
     """A folder under ``reports/runs/`` that no other run has; two runs may begin within one second."""
-    base = project_root() / "reports" / "runs" / f"{stem}-{started:%Y%m%d-%H%M%S}"
+    base = _home() / "reports" / "runs" / f"{stem}-{started:%Y%m%d-%H%M%S}"
     for number in range(1, 1000):
         folder = base if number == 1 else base.with_name(f"{base.name}-{number}")
         with contextlib.suppress(FileExistsError):
@@ -227,8 +244,16 @@ def _new_run(stem: str, started: datetime) -> Path:
     raise G3ANError(f"Cannot find a free name for a run beside {base}.")
 
 
-def _weights_hash(weights: Any) -> str | None:
-    """The SHA-256 that identifies the weights a notebook names, loaded once so that a wrong name is refused early."""
+def check_weights(weights: Any) -> str | None:
+    """The SHA-256 that identifies the weights a notebook names, loaded once so that a wrong name is refused early.
+
+    None where a notebook names none.
+
+    Raises
+    ------
+    G3ANError
+        There are no such weights, or they are damaged.
+    """
     if not isinstance(weights, str) or not weights:
         return None
     from g3an import checkpoints
@@ -255,7 +280,7 @@ def _commit() -> str | None:
 
     def git(*words: str) -> str:
         return subprocess.run(
-            ["git", *words], cwd=project_root(), capture_output=True, text=True, check=True, timeout=20
+            ["git", *words], cwd=_home(), capture_output=True, text=True, check=True, timeout=20
         ).stdout.strip()
 
     try:
@@ -409,7 +434,7 @@ def _figure_key(root: Path, stem: str, out: Path, own: str = "") -> str:
         "versions": versions(),
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "out": str(out),
-        "weights": _weights_hash(own),
+        "weights": check_weights(own),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -12,15 +12,18 @@ import math
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot, softplus
@@ -36,19 +39,27 @@ from g3an.data.faces.sets import SETS
 from g3an.data.layouts import Split
 from g3an.discriminators import ImageDiscriminator, VideoDiscriminator
 from g3an.errors import G3ANError
+from g3an.evaluation.factors import FactorNetwork, fit_moves, load_factors, save_factors
 from g3an.evaluation.sliced import sliced_wasserstein
 from g3an.files import atomic_write, write_json
 from g3an.generator import Generator
 from g3an.perception import Perception, PerceptualDiscriminator, diversity_loss
+from g3an.reconstruction import MOTION_RATE, PEOPLE_RATE, Encoder, Quiet, likeness, noisy
 
 WITHOUT_EFFECT = frozenset(("profile", "steps", "workers", "log_every", "checkpoint_every", "sample_every",
                             "compared_clips", "statistics_passes"))  # fmt: skip
 CHANGEABLE = frozenset(("learning_rate_g", "learning_rate_d", "ema_decay", "augment", "image_frames", "r1", "r1_every",
-                        "diversity"))  # fmt: skip
+                        "diversity", "reconstruction", "reconstruction_alone", "reading"))  # fmt: skip
 """What a resumed run may have otherwise than before: what leaves its weights alone, and what the card then records."""
+
+LIKENESS = 0.4
+"""Weight of the perceptual maps' difference: what it says counts for twice what the pixels say."""
+ALONE_FRAMES = 8
+"""Frames of a clip given back in a step without judges; D_V needs all, a mean of differences does not."""
 
 LARGEST_LOSS = 100.0  # a GAN with spectral norm stays below 10; beyond this it will not come back
 SHOWN_ROWS = 8
+READER = 100  # its seed is so far from that of the run
 
 
 def discriminator_loss(real: Tensor, fake: Tensor, kind: str = "bce") -> Tensor:
@@ -94,10 +105,21 @@ class MovingAverage:
     @torch.no_grad()
     def network(self, generator: Generator, seed: int, passes: int = 16, batch: int = 16) -> Generator:
         """A copy of ``generator`` with the averaged weights, ready to sample from (evaluation mode)."""
-        averaged = deepcopy(generator)
+        averaged = normalising_alone(deepcopy(generator))
         averaged.load_state_dict(self.weights, strict=False)
         recompute_statistics(averaged, seed, passes, batch)
         return averaged
+
+
+def normalising_alone(network: Generator) -> Generator:
+    """Replace the batch norms over all processes, in place: one process that ran them would wait for the others."""
+    for parent in list(network.modules()):
+        for name, norm in parent.named_children():
+            if isinstance(norm, nn.SyncBatchNorm):
+                plain = nn.BatchNorm3d(norm.num_features, norm.eps, norm.momentum).to(norm.weight.device)
+                plain.load_state_dict(norm.state_dict())
+                setattr(parent, name, plain)
+    return network
 
 
 @torch.no_grad()
@@ -210,14 +232,19 @@ def train(
     run = Path(run_dir)
     checkpoints = run / "checkpoints"
     AcceleratorState._reset_state()  # it is one a process, and an earlier run here may have had another precision
-    accelerator = Accelerator(mixed_precision=config.precision, cpu=device == "cpu")
-    if config.batch % (accelerator.num_processes * config.together):
+    # The vectors of the spectral norms come out alike everywhere, and each process has its own batch statistics.
+    separate = DistributedDataParallelKwargs(broadcast_buffers=False)
+    accelerator = Accelerator(mixed_precision=config.precision, cpu=device == "cpu", kwargs_handlers=[separate])
+    # A process's half of clips to give back and its half from drawn codes hold whole fours.
+    whole = 8 if config.reconstruction else config.together
+    if config.batch % (accelerator.num_processes * whole):
         raise G3ANError(f"batch {config.batch} cannot be shared by {accelerator.num_processes} processes evenly.")
     split: Split = "all" if config.split == "all" or (config.split == "auto" and dataset_name not in SETS) else "train"
-    data = open_dataset(
-        dataset_name, root, split=split, length=config.clip_length, steps=config.clip_steps, mirror=config.mirror,
-        seed=config.seed,
-    )  # fmt: skip
+    with accelerator.main_process_first():  # simulated faces are drawn at first use, by one process
+        data = open_dataset(
+            dataset_name, root, split=split, length=config.clip_length, steps=config.clip_steps, mirror=config.mirror,
+            seed=config.seed,
+        )  # fmt: skip
     classes = model.classes or (tuple(data.classes) if len(data.classes) > 1 else ())
     model = ModelConfig.from_dict({**model.to_dict(), "classes": classes})
     if classes and set(classes) != set(data.classes):
@@ -227,6 +254,11 @@ def train(
         )
     # The network may list the categories in another order than the data does.
     place = torch.tensor([classes.index(name) for name in data.classes] if classes else [])
+    if config.reading and dataset_name not in SETS:
+        raise G3ANError(
+            f"reading is {config.reading:g}; it needs data whose factors are known, {' or '.join(SETS)}, and not "
+            f"{dataset_name}."
+        )
     state = _state_to_resume(run, resume, model, config, dataset_name)
 
     torch.manual_seed(config.seed)  # initial weights
@@ -242,25 +274,56 @@ def train(
         config.learning_rate_d,
         config.betas,
     )
+    encoder: nn.Module = nn.Linear(1, 1)  # an optimiser needs something
+    if config.reconstruction:
+        encoder = Encoder(model, data.subjects)
+    optimiser_e = torch.optim.Adam(
+        [{"params": [weight], "lr": PEOPLE_RATE if name == "people" else MOTION_RATE}
+         for name, weight in encoder.named_parameters()],
+        betas=config.betas,
+    )  # fmt: skip
     average = MovingAverage(generator, config.ema_decay)
-    named = {"generator": generator, "video": video_judge, "image": image_judge, "deep": deep_judge}
-    named |= {"optimiser_g": optimiser_g, "optimiser_d": optimiser_d}  # type: ignore[dict-item]
+    named: dict[str, Any] = {
+        "generator": generator, "video": video_judge, "image": image_judge, "deep": deep_judge,
+        "encoder": encoder, "optimiser_e": optimiser_e, "optimiser_g": optimiser_g, "optimiser_d": optimiser_d,
+    }  # fmt: skip
     done, best, seconds = 0, math.inf, 0.0
     changes: list[dict[str, Any]] = state["changes"] if state else []
+    quiet: AbstractContextManager[None] = nullcontext()
+    if isinstance(encoder, Encoder) and "encoder" not in (state or {}):
+        encoder.fit(data, config.seed)
     if state:
         for name, part in named.items():
-            part.load_state_dict(state[name])
+            if name in state:  # a run can begin to reconstruct later
+                part.load_state_dict(state[name])
         average.weights = state["average"]
-        for optimiser, rate in ((optimiser_g, config.learning_rate_g), (optimiser_d, config.learning_rate_d)):
+        rates = {optimiser_g: config.learning_rate_g, optimiser_d: config.learning_rate_d}
+        for optimiser, rate in rates.items():
             for group in optimiser.param_groups:
                 group["lr"] = rate  # the state brought the rate it was saved with
         done, best, seconds = state["step"], state["best"], state["seconds"]
+    reader: FactorNetwork | None = None
+    if config.reading:
+        learned = run / "reader.safetensors"
+        with accelerator.main_process_first():
+            if not learned.exists():
+                # Another network than the shipped one, which measures what comes out: it learns from other clips.
+                learned.parent.mkdir(parents=True, exist_ok=True)
+                seed = config.seed + READER
+                save_factors(fit_moves((dataset_name,), root=root, seed=seed, progress=progress), learned)
+        reader = load_factors(learned).requires_grad_(False).to(accelerator.device)
+    if isinstance(encoder, Encoder):
+        quiet = Quiet(generator, encoder.gains, begin="encoder" not in (state or {}))
+    if accelerator.num_processes > 1 and accelerator.device.type == "cuda":  # PyTorch has it for GPUs only
+        generator = cast(Generator, nn.SyncBatchNorm.convert_sync_batchnorm(generator))
     generator, video_judge, image_judge, optimiser_g, optimiser_d = accelerator.prepare(
         generator, video_judge, image_judge, optimiser_g, optimiser_d
     )
     if perception is not None:
         perception.to(accelerator.device)
         deep_judge = accelerator.prepare(deep_judge)
+    if config.reconstruction:
+        encoder, optimiser_e = accelerator.prepare(encoder, optimiser_e)
     bare = accelerator.unwrap_model(generator)
     average.weights = {name: value.to(accelerator.device) for name, value in average.weights.items()}
     judges = tuple(accelerator.unwrap_model(judge) for judge in (video_judge, image_judge, deep_judge))
@@ -284,14 +347,15 @@ def train(
         if not main:
             return
         _require_finite(bare, step, checkpoints)
-        content = {name: _bare(accelerator, part).state_dict() for name, part in named.items()}
+        kept = [name for name in named if config.reconstruction or name not in ("encoder", "optimiser_e")]
+        content = {name: _bare(accelerator, named[name]).state_dict() for name in kept}
         content |= {"average": average.weights, "step": step, "best": best, "seconds": time.monotonic() - started}
         content |= {"model": model.to_dict(), "config": config.to_dict(), "dataset": dataset_name, "changes": changes}
         write_state(checkpoints / "last.pt", content)
 
     named = {
         "generator": generator, "video": video_judge, "image": image_judge, "deep": deep_judge,
-        "optimiser_g": optimiser_g, "optimiser_d": optimiser_d,
+        "encoder": encoder, "optimiser_e": optimiser_e, "optimiser_g": optimiser_g, "optimiser_d": optimiser_d,
     }  # fmt: skip
     with _Stop() as stop:
         for step, batch in _batches(data, config, done, mine):
@@ -305,54 +369,86 @@ def train(
                 c_real = one_hot(place[batch["category"]], len(classes)).float().to(accelerator.device)
             frames = _frame_choice(config, step)[:, mine].to(accelerator.device)
             transforms = torch.Generator().manual_seed(_mix(config.seed, step, 3, accelerator.process_index))
+            losses: dict[str, Tensor] = {}
 
-            fake = generator(z_a, z_m, c)
-            # One D step. D_V and D_I hold no batch statistics, so real and fake share a pass.
-            both = torch.cat([real, fake.detach()])
-            c_both = None if c is None or c_real is None else torch.cat([c_real, c])
-            v_real, v_fake = video_judge(augment(both, config.augment, transforms), c_both, 2 * groups).float().chunk(2)
-            stills = augment(_pick(both, frames.flatten(0, 1)), config.augment, transforms)
-            i_real, i_fake = image_judge(stills, 2 * groups).float().chunk(2)
-            loss_v = discriminator_loss(v_real, v_fake, config.loss)
-            loss_i = discriminator_loss(i_real, i_fake, config.loss)
-            loss_d = loss_v + loss_i
-            deep: list[Tensor] = []
-            if perception is not None:
-                with torch.no_grad():
-                    known = _perceive(perception, real, config, step, transforms)
-                deep = _perceive(perception, fake, config, step, transforms)
-                seen = [torch.cat([x, y.detach()]) for x, y in zip(known, deep, strict=True)]
-                verdicts = [verdict.float().chunk(2) for verdict in deep_judge(seen, len(both), c_both, 2 * groups)]
-                loss_p = torch.stack([discriminator_loss(x, y, config.loss) for x, y in verdicts]).mean()
-                loss_d = loss_d + config.perception * loss_p
-            if config.r1 and step % config.r1_every == 0:
-                stills = _pick(real, frames[0])
-                flatness = gradient_penalty(video_judge, real, c_real) + gradient_penalty(image_judge, stills)
-                loss_d = loss_d + config.r1_every * config.r1 / 2 * flatness
-            _require_sane(loss_d, "discriminators", step, checkpoints)
-            optimiser_d.zero_grad()
-            accelerator.backward(loss_d)
-            optimiser_d.step()
+            alone = step < config.reconstruction_alone
+            # From here on the codes are those of the real clips.
+            first = 0 if alone else len(real) // 2 if config.reconstruction else len(real)
+            if config.reconstruction:
+                noise = torch.Generator().manual_seed(_mix(config.seed, step, 4, 0))
+                share = (accelerator.process_index, accelerator.num_processes)
+                c_read = None if c_real is None else c_real[first:]
+                read = encoder(real[first:], batch["index"][first:].to(accelerator.device), c_read)
+                assert z_a is not None and z_m is not None and perception is not None
+                read_a, read_m = noisy(read[0], read[1], model.z_a_dim, noise, share)
+                z_a, z_m = torch.cat([z_a[:first], read_a]), torch.cat([z_m[:first], read_m])
+                c = None if c is None or c_read is None else torch.cat([c[:first], c_read])
+                looked_at = torch.randint(ALONE_FRAMES, (share[1], len(real) - first, 2), generator=noise)[share[0]]
+                give_back = partial(
+                    _lost, accelerator.unwrap_model(encoder), batch["index"][first:].to(accelerator.device),
+                    looked_at.to(accelerator.device), perception, reader, config, losses,
+                )  # fmt: skip
+            if alone:
+                shown = torch.randperm(config.clip_length, generator=noise)[:ALONE_FRAMES].sort().values
+                made = generator(z_a, z_m, c, frames=shown)
+                loss_g = give_back(real[:, :, shown], made)
+            else:
+                fake = generator(z_a, z_m, c)
+                # One D step. D_V and D_I hold no batch statistics, so real and fake share a pass.
+                both = torch.cat([real, fake.detach()])
+                c_both = None if c is None or c_real is None else torch.cat([c_real, c])
+                shown = augment(both, config.augment, transforms)
+                v_real, v_fake = video_judge(shown, c_both, 2 * groups).float().chunk(2)
+                stills = augment(_pick(both, frames.flatten(0, 1)), config.augment, transforms)
+                i_real, i_fake = image_judge(stills, 2 * groups).float().chunk(2)
+                loss_v = discriminator_loss(v_real, v_fake, config.loss)
+                loss_i = discriminator_loss(i_real, i_fake, config.loss)
+                loss_d = loss_v + loss_i
+                if perception is not None:
+                    with torch.no_grad():
+                        known = _perceive(perception, real, config, step, transforms)
+                    deep = _perceive(perception, fake, config, step, transforms)
+                    seen = [torch.cat([x, y.detach()]) for x, y in zip(known, deep, strict=True)]
+                    verdicts = [verdict.float().chunk(2) for verdict in deep_judge(seen, len(both), c_both, 2 * groups)]
+                    loss_p = torch.stack([discriminator_loss(x, y, config.loss) for x, y in verdicts]).mean()
+                    loss_d = loss_d + config.perception * loss_p
+                if config.r1 and step % config.r1_every == 0:
+                    stills = _pick(real, frames[0])
+                    flatness = gradient_penalty(video_judge, real, c_real) + gradient_penalty(image_judge, stills)
+                    loss_d = loss_d + config.r1_every * config.r1 / 2 * flatness
+                _require_sane(_mean(accelerator, loss_d), "discriminators", step, checkpoints)
+                optimiser_d.zero_grad()
+                accelerator.backward(loss_d)
+                optimiser_d.step()
 
-            # One G step, through the same fakes; the judges' own gradients are not needed.
-            for judge in judges:
-                judge.requires_grad_(False)
-            with accelerator.autocast():
-                v_fake = judges[0](augment(fake, config.augment, transforms), c, groups).float()
-                i_fake = judges[1](augment(_pick(fake, frames[1]), config.augment, transforms), groups).float()
-            loss_g = generator_loss(v_fake, config.loss) + generator_loss(i_fake, config.loss)
-            if perception is not None:
+                # One G step, through the same fakes; the judges' own gradients are not needed.
+                for judge in judges:
+                    judge.requires_grad_(False)
                 with accelerator.autocast():
-                    judged = judges[2](deep, len(fake), c, groups)
-                deceived = torch.stack([generator_loss(verdict.float(), config.loss) for verdict in judged]).mean()
-                loss_g = loss_g + config.perception * deceived
-            if config.together == 4:
-                lacking, ratios = diversity_loss(real, fake)
-                loss_g = loss_g + config.diversity * lacking
-            _require_sane(loss_g, "generator", step, checkpoints)
+                    v_fake = judges[0](augment(fake, config.augment, transforms), c, groups).float()
+                    i_fake = judges[1](augment(_pick(fake, frames[1]), config.augment, transforms), groups).float()
+                loss_g = generator_loss(v_fake, config.loss) + generator_loss(i_fake, config.loss)
+                if perception is not None:
+                    with accelerator.autocast():
+                        judged = judges[2](deep, len(fake), c, groups)
+                    deceived = torch.stack([generator_loss(verdict.float(), config.loss) for verdict in judged]).mean()
+                    loss_g = loss_g + config.perception * deceived
+                if config.together == 4:
+                    lacking, ratios = diversity_loss(real[:first], fake[:first])
+                    loss_g = loss_g + config.diversity * lacking
+                if config.reconstruction:
+                    loss_g = loss_g + give_back(real[first:], fake[first:])
+                losses |= {"video": loss_v, "image": loss_i, **({"perception": loss_p} if perception else {})}
+
+            losses["generator"] = loss_g
+            _require_sane(_mean(accelerator, loss_g), "generator", step, checkpoints)
             optimiser_g.zero_grad()
+            optimiser_e.zero_grad()
             accelerator.backward(loss_g)
-            optimiser_g.step()
+            with quiet:
+                optimiser_g.step()
+            if config.reconstruction:
+                optimiser_e.step()
             for judge in judges:
                 judge.requires_grad_(True)
             average.update(bare)
@@ -361,22 +457,13 @@ def train(
             now = time.monotonic()
             rate, last_batch = config.batch / (now - last_batch), now
             bar.update()
-            losses = {"D_V": loss_v, "D_I": loss_i, "G": loss_g, **({"D_P": loss_p} if perception else {})}
             bar.set_postfix({name: f"{loss:.2f}" for name, loss in losses.items()}, clips=f"{rate:.1f}/s")
-            if log and (step % config.log_every == 0 or step == config.steps):
-                log.write(
-                    step,
-                    {
-                        "loss_video": loss_v.item(),
-                        "loss_image": loss_i.item(),
-                        **({"loss_perception": loss_p.item()} if perception else {}),
-                        **ratios,
-                        "loss_generator": loss_g.item(),
-                        "clips_per_second": rate,
-                        "clips": step * config.batch,
-                        "seconds": now - started,
-                    },
-                )
+            if step % config.log_every == 0 or step == config.steps:
+                values = {**{f"loss_{name}": loss.item() for name, loss in losses.items()}, **ratios}
+                means = _mean(accelerator, torch.tensor(list(values.values()), device=accelerator.device)).tolist()
+                times = {"clips_per_second": rate, "clips": step * config.batch, "seconds": now - started}
+                if log:
+                    log.write(step, dict(zip(values, means, strict=True)) | times)
             if main and reference is not None and (step % config.sample_every == 0 or step == config.steps):
                 sampler = average.network(bare, config.seed, config.statistics_passes)
                 distance = _sample(sampler, reference, run, step, config.seed)
@@ -387,9 +474,12 @@ def train(
                     keep(step)
                     _copy(checkpoints / "last.pt", checkpoints / "best.pt")
                     _save(sampler, run / "best", data, config, changes, step, distance, now - started)
-            if step % config.checkpoint_every == 0 or step == config.steps or stop.asked:
+            # A process that was asked to stop stops all of them, at one step and once the state is saved.
+            stopping = _mean(accelerator, torch.tensor(float(stop.asked), device=accelerator.device)).item() > 0
+            if step % config.checkpoint_every == 0 or step == config.steps or stopping:
                 keep(step)
-            if stop.asked:
+            if stopping:
+                accelerator.wait_for_everyone()
                 raise G3ANError(
                     f"Stopped after step {step}; the state is saved in {checkpoints / 'last.pt'}. Go on with --resume."
                 )
@@ -417,13 +507,22 @@ def _mix(*numbers: int) -> int:
     return int(np.random.SeedSequence([number & 0xFFFFFFFF for number in numbers]).generate_state(1, np.uint64)[0] >> 1)
 
 
+def _mean(accelerator: Accelerator, value: Tensor) -> Tensor:
+    """The mean over all processes: what one of them sees, all do, so that none waits for one that has stopped."""
+    return accelerator.reduce(value.detach(), "mean")  # type: ignore[no-any-return]
+
+
 def _batches(data: ClipDataset, config: TrainConfig, done: int, mine: slice) -> Iterator[tuple[int, dict[str, Tensor]]]:
     """Yield (step, this process's clips) from step ``done`` on, a loader an epoch."""
     step = done
     while step < config.steps:
         epoch, within = divmod(step, config.steps_per_epoch)
-        clips = data.epoch(epoch, config.steps_per_epoch * config.batch, config.together)
-        count = min(config.steps_per_epoch - within, config.steps - step)
+        # Clips to be given back tell most when each is of another person; judges want to compare.
+        alone = step < config.reconstruction_alone
+        together = 1 if alone else config.together
+        clips = data.epoch(epoch, config.steps_per_epoch * config.batch, together)
+        end = min(config.steps, config.reconstruction_alone) if alone else config.steps
+        count = min(config.steps_per_epoch - within, end - step)
         positions = [
             list(range((within + number) * config.batch, (within + number + 1) * config.batch))[mine]
             for number in range(count)
@@ -453,7 +552,33 @@ def _perceive(
     first = step % (config.clip_length - (config.perception_frames - 1) * apart)
     shown = videos[:, :, first::apart][:, :, : config.perception_frames]
     frames = augment(shown, config.augment, random).transpose(1, 2).flatten(0, 1)
-    return perception(frames.float())
+    with _full_precision(frames):
+        return perception(frames.float())
+
+
+def _full_precision(frames: Tensor) -> torch.autocast:
+    """No bf16 on a processor, where the filters of single channels are slower in it; as it was elsewhere."""
+    kind = frames.device.type
+    return torch.autocast(kind, enabled=kind != "cpu" and torch.is_autocast_enabled(kind))
+
+
+def _lost(
+    encoder: Encoder, index: Tensor, looked_at: Tensor, perception: Perception, reader: FactorNetwork | None,
+    config: TrainConfig, losses: dict[str, Tensor], real: Tensor, made: Tensor,
+) -> Tensor:  # fmt: skip
+    """The loss of giving clips back: pixels, perceptual maps, what a reader sees; its parts go into ``losses``."""
+    losses["pixels"] = encoder.lost(real, made, index)
+    x, y = (_pick(clips, looked_at).float() for clips in (real, made))
+    with _full_precision(made):
+        with torch.no_grad():
+            known = perception(x[::2]), perception(encoder.near(x))
+        whole, near = likeness(known[0], perception(y[::2])), likeness(known[1], perception(encoder.near(y)))
+    losses["maps"] = (whole + 2 * near) / 3
+    lost = losses["pixels"] + LIKENESS * losses["maps"]
+    if reader is not None:
+        losses["reading"] = reader.unlike(real, made.float())
+        lost = lost + config.reading * losses["reading"]
+    return config.reconstruction * lost
 
 
 def _require_sane(loss: Tensor, whose: str, step: int, checkpoints: Path) -> None:
@@ -489,7 +614,7 @@ def _state_to_resume(
             return None
         raise G3ANError(f"There is nothing to resume in {run}: it holds no run.")
     state = read_state(last)
-    if state["model"] != model.to_dict() or state["dataset"] != dataset_name:
+    if ModelConfig.from_dict(state["model"]) != model or state["dataset"] != dataset_name:
         raise G3ANError(f"{run} was trained with another network or data set; resume with the same, or start anew.")
     before, now = TrainConfig.from_dict(state["config"]).to_dict(), config.to_dict()
     changed = {

@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 
-from g3an import bench
+from g3an import bench, ranking
 from g3an.attention import FactorizedSelfAttention
+from g3an.config import ModelConfig
 from g3an.errors import G3ANError
 
 
@@ -92,6 +93,21 @@ def test_figures_are_drawn_written_and_timed():
     assert [row["figure"] for row in result["rows"]] == ["table1", "fig01"]
     assert all(row["draw_s"] > 0 and row["files_mb"] > 0.01 for row in result["rows"])
     assert result == json.loads(json.dumps(result)) and "table1" in bench.table(result)
+
+
+def test_the_explorer_is_timed_from_slider_to_picture(tmp_path, monkeypatch):
+    from g3an.checkpoints import save_generator
+    from g3an.generator import Generator
+
+    monkeypatch.setenv("G3AN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("g3an.ranking.measure", ranking.unranked)
+    config = ModelConfig.from_preset("small", widths=(8,) * 5, attention_after=())
+    save_generator(tmp_path / "tiny", Generator(config), {"dataset": "shapes"})
+    result = bench.explorer(repeats=2, weights=str(tmp_path / "tiny.json"))
+    assert result == json.loads(json.dumps(result)) and result["videos_at_a_time"] in (1, 2)
+    assert {row["shown"] for row in result["rows"]} >= {"A and B, 16 frames", "A and B, 48 frames", "grid, 16 frames"}
+    assert all(0 < row["picture_ms"] <= row["longest_ms"] and row["kb"] > 1 for row in result["rows"])
+    assert "picture_ms" in bench.table(result)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from g3an import catalogue
-from g3an.catalogue import CATALOGUE, cast_of, data_set, draw, find, ordinal, provenance, select, spelled, stamp
+from g3an.catalogue import CASTS, CATALOGUE, cast_of, data_set, draw, find, ordinal, provenance, select, spelled, stamp
 from g3an.config import ModelConfig
 from g3an.errors import G3ANError
 from g3an.generator import Generator
@@ -23,11 +23,12 @@ from g3an.training import recompute_statistics
 
 ACTIONS = ("wave1", "wave2", "jack", "bend")
 SMALL = ModelConfig.from_preset("small", widths=(8, 8, 8, 8, 8), attention_after=(1,), classes=ACTIONS)
+EXPRESSIONS = ("sad", "anger", "surprise", "disgust", "happy", "fear")
 # Of each set: seeds of subject 1 and subject 2 and of the two motions, categories of manipulations and switches.
-PEOPLE = {"weizmann": (1, 7)}
-MOTIONS = {"weizmann": (1, 9)}
-VARIED = {"weizmann": "wave2"}
-SWITCHED = {"weizmann": (("wave1", "wave2"), ("jack", "bend"))}
+PEOPLE = {"weizmann": (1, 7), **{name: CASTS[name].subjects for name in ("mug", "uva-nemo")}}
+MOTIONS = {"weizmann": (1, 9), **{name: CASTS[name].motions for name in ("mug", "uva-nemo")}}
+VARIED = {"weizmann": "wave2", "mug": "happy", "uva-nemo": None}
+SWITCHED = {"weizmann": (("wave1", "wave2"), ("jack", "bend")), "mug": (("happy", "surprise"), ("anger", "fear"))}
 VALUES = (-3.0, -1.5, 0.0, 1.5, 3.0)
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
@@ -43,7 +44,12 @@ def network(config: ModelConfig = SMALL, **card: object) -> Generator:
 
 @pytest.fixture(scope="module")
 def generators() -> dict[str, Generator]:
-    return {"weizmann": network()}
+    faces = ModelConfig.from_preset("small", widths=(8, 8, 8, 8, 8), attention_after=(1,), classes=EXPRESSIONS)
+    smiles = ModelConfig.from_preset("small", widths=(8, 8, 8, 8, 8), attention_after=(1,))
+    return {
+        "weizmann": network(), "mug": network(faces, dataset="mug-sim"),
+        "uva-nemo": network(smiles, dataset="uva-nemo-sim"),
+    }  # fmt: skip
 
 
 @pytest.fixture
@@ -88,10 +94,10 @@ def changed(code: Codes, part: str, dimension: int, value: float) -> Codes:
 # --- The list ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_catalogue_has_the_figures_that_this_data_allows():
-    wanted = "table1 fig01 fig02 fig06 fig07 fig10 fig11 fig15 fig16_weizmann"
-    assert set(wanted.split()) <= CATALOGUE.keys()
-    assert {"extra_weizmann_jack_bend", "extra_weizmann_longer"} <= CATALOGUE.keys()
+def test_the_catalogue_has_every_figure_of_the_appendix():
+    assert {"table1", *(f"fig{number:02d}" for number in range(1, 16))} <= CATALOGUE.keys()
+    assert {"fig16_mug", "fig16_weizmann", "fig16_uva_nemo"} <= CATALOGUE.keys()
+    assert {"extra_weizmann_jack_bend", "extra_mug_motion", "extra_weizmann_longer"} <= CATALOGUE.keys()
     assert all(name == figure.id for name, figure in CATALOGUE.items())
     stems = [figure.name for figure in CATALOGUE.values()]
     assert len(set(stems)) == len(stems)
@@ -117,7 +123,7 @@ def test_every_entry_is_complete(figure):
 )
 def test_every_page_is_captioned_and_says_where_it_comes_from(figure, compose):
     page = compose(figure.id)
-    data = {"weizmann": "Weizmann"}[cast_of(figure.id)]
+    data = {"weizmann": "Weizmann", "mug": "MUG (simulated)", "uva-nemo": "UvA-NEMO (simulated)"}[cast_of(figure.id)]
     assert page.caption.startswith(f"{figure.number}: ") and data in page.caption and data in figure.title
     assert "{data}" not in page.caption and "{ordinal" not in page.caption
     assert page.caption.count("*") % 2 == 0 and page.caption.count("$") % 2 == 0
@@ -133,6 +139,8 @@ def test_every_page_is_captioned_and_says_where_it_comes_from(figure, compose):
 @pytest.mark.parametrize(
     ("name", "people", "actions"),
     [
+        ("fig04", [1], EXPRESSIONS),
+        ("fig05", [2], EXPRESSIONS),
         ("fig06", [1], ["wave1", "wave2"]),
         ("fig07", [2], ["wave1", "wave2"]),
         ("extra_weizmann_jack_bend", [1, 2], ["jack", "bend"]),
@@ -152,7 +160,7 @@ def test_generation_has_a_panel_a_person_and_action_and_a_row_a_motion(name, peo
 
 @pytest.mark.parametrize(
     ("name", "dimension", "word"),
-    [("fig10", 0, "first"), ("fig11", 1, "second")],
+    [(f"fig{number + k:02d}", k, word) for number in (8, 10, 12) for k, word in enumerate(("first", "second"))],
 )
 def test_appearance_rises_from_row_to_row_for_two_people(name, dimension, word, compose, generators):
     page, data = compose(name), cast_of(name)
@@ -167,7 +175,27 @@ def test_appearance_rises_from_row_to_row_for_two_people(name, dimension, word, 
         assert np.ptp(panel.videos.astype(int), axis=0).max() > 0, "the dimension changes nothing"
 
 
-@pytest.mark.parametrize("name", ["fig15"])
+def test_one_person_and_three_motions_without_a_category(compose, generators):
+    page, cast = compose("fig03"), CASTS["uva-nemo"]
+    people = [*cast.subjects, *cast.others]
+    assert len(people) > 2
+    for number, (panel, person) in enumerate(zip(page.panels, people, strict=True), 1):
+        motions = (*cast.motions, cast.motions[1] + 1)
+        codes = (combine(generators["uva-nemo"].config, person, motion) for motion in motions)
+        assert agree(panel.videos, shown(generators["uva-nemo"], *codes))
+        assert panel.label[3:] == f"subject {number}" and panel.rows == ("$z_{m_0}$", "$z_{m_1}$", "$z_{m_2}$")
+
+
+def test_the_motion_figure_of_smiles_has_every_dimension_that_a_caption_names(compose, generators):
+    page = compose("fig14")
+    assert [panel.label[3:] for panel in page.panels] == [f"{word} dimension" for word in ("first", "second", "sixth")]
+    base = combine(generators["uva-nemo"].config, PEOPLE["uva-nemo"][0], MOTIONS["uva-nemo"][0])
+    rows = [changed(base, "motion", 5, value) for value in VALUES]
+    assert agree(page.panels[2].videos, shown(generators["uva-nemo"], *rows))
+    assert "*a*, *b* and *c* are results of manipulating *first*, *second* and *sixth*" in page.caption
+
+
+@pytest.mark.parametrize("name", ["fig15", "extra_mug_motion"])
 def test_motion_rises_from_row_to_row_for_two_dimensions(name, compose, generators):
     page, data = compose(name), cast_of(name)
     generator = generators[data]
@@ -179,7 +207,7 @@ def test_motion_rises_from_row_to_row_for_two_dimensions(name, compose, generato
         assert panel.label[3:] == f"{word} dimension" and panel.rows[0] == "−3"
 
 
-@pytest.mark.parametrize("name", ["fig16_weizmann"])
+@pytest.mark.parametrize("name", ["fig16_weizmann", "fig16_mug"])
 def test_motion_and_category_are_switched_between_two_people(name, compose, generators):
     page, data = compose(name), cast_of(name)
     generator, (s, t), (m, n) = generators[data], PEOPLE[data], MOTIONS[data]
@@ -189,6 +217,15 @@ def test_motion_and_category_are_switched_between_two_people(name, compose, gene
         assert panel.rows == tuple(f"$z_{{a_{a}}},z_{{m_{m}}},c_{m}$" for a, m in ((0, 0), (1, 1), (0, 1), (1, 0)))
         assert panel.label[3:] == f"*{spelled(here)}* ($c_0$) and *{spelled(there)}* ($c_1$)"
         assert panel.split == 2
+
+
+def test_without_a_category_the_motion_alone_is_switched(compose, generators):
+    page = compose("fig16_uva_nemo")
+    generator, (s, t), (m, n) = generators["uva-nemo"], PEOPLE["uva-nemo"], MOTIONS["uva-nemo"]
+    [panel] = page.panels
+    both = [(s, m), (t, n), (s, n), (t, m)]
+    assert agree(panel.videos, shown(generator, *(combine(generator.config, *code) for code in both)))
+    assert panel.rows[2] == "$z_{a_0},z_{m_1}$" and "c_" not in page.caption and "there is no $c$" in page.caption
 
 
 def test_longer_videos_fill_rows_of_sixteen_and_play_to_the_end(generator, monkeypatch):
@@ -264,11 +301,11 @@ def test_simulated_data_and_smoke_runs_are_called_that(compose):
 
 
 def test_figures_are_asked_for_by_number_or_name():
-    assert select(["7", "06", "fig10", "table1"]) == ["table1", "fig06", "fig07", "fig10"]
-    assert select(["16"]) == ["fig16_weizmann"] == select(["fig16"])
+    assert select(["4", "05", "fig06", "table1"]) == ["table1", "fig04", "fig05", "fig06"]
+    assert select(["16"]) == ["fig16_mug", "fig16_weizmann", "fig16_uva_nemo"] == select(["fig16"])
     assert select(["1", "1"]) == ["fig01"] and select([]) == []
     with pytest.raises(G3ANError, match="no figure '99'"):
-        select(["6", "99"])
+        select(["4", "99"])
     with pytest.raises(G3ANError, match=r"no figure 'tabel1'\. Did you mean 'table1'"):
         select(["tabel1"])
 
@@ -296,6 +333,7 @@ def test_dimensions_and_actions_in_words():
         ("fig15", {"values": []}, "at least one finite value"),
         ("fig16_weizmann", {"first_actions": ["jack"]}, "1 first_actions and 2 second_actions"),
         ("fig10", {"category": None}, "wants a category"),
+        ("fig04", {"categories": ["wave1"]}, "no category 'wave1'; this network knows sad"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(name, overrides, said, compose):

@@ -11,6 +11,8 @@ import pytest
 
 from g3an import cli
 
+EVALUATE = ["evaluate", "--dataset", "shapes", "--weights", "w.json"]
+
 
 def g3an(*words: str, folder: Path | None = None) -> subprocess.CompletedProcess:
     """The command as a user starts it."""
@@ -54,6 +56,11 @@ def test_a_run_from_the_command_line(project, make_notebook):
         (["train", "--run", "r", "-p", "learning_rat_g", "1"], "Did you mean 'learning_rate_g'"),
         (["train", "--run", "r", "-p", "r1", "much"], "'r1' is of type float"),
         (["train", "--run", "r", "-p", "steps", "3", "--steps", "4"], "'steps' is given twice"),
+        ([*EVALUATE, "--extractor", "i3", "--out", "n.json"], "no extractor 'i3'. Did you mean 'i3d'?"),
+        ([*EVALUATE, "--extractor", "i3d", "--out", "n.json"], "i3d needs its weight file, i3d_torchscript.pt"),
+        ([*EVALUATE, "--extractor", "i3d", "--extractor-weights", "a.pt"], "There is no weight file a.pt"),
+        ([*EVALUATE, "--extractor-weights", "a.pt"], "factors comes with its weights"),
+        ([*EVALUATE, "--extractor-sha256", "123"], "64 hexadecimal digits; '123' is not"),
     ],
 )
 def test_a_mistake_is_one_sentence_on_stderr_and_code_2(project, make_notebook, monkeypatch, capsys, words, said):

@@ -75,6 +75,11 @@ def test_figure_2_says_what_the_network_is(config):
     assert not overlapping(page)
 
 
+def test_figure_2_refuses_an_ablation():
+    with pytest.raises(G3ANError, match="built without G_S or G_T"):
+        generator_diagram(Generator(ModelConfig.from_preset("small", streams=("T",))))
+
+
 def test_attention_maps_refuse_what_is_not_there():
     maps = {"T": torch.full((1, 4, 4, 8, 8), 1 / 8), "S": torch.full((1, 8, 16, 16), 1 / 16)}
     video = np.zeros((8, 16, 16, 3), np.uint8)

@@ -17,14 +17,12 @@ from g3an.gallery import Gallery
 from g3an.generator import Generator
 from g3an.plotting import Drawn
 
-ACTIONS = ("wave1", "wave2", "jack", "bend")
-
 
 @pytest.fixture
 def own(tmp_path: Path) -> str:
-    """Weights of the user's, trained on prepared clips."""
+    """Weights of the user's, trained on prepared clips of the real MUG."""
     torch.manual_seed(0)
-    config = ModelConfig.from_preset("small", widths=(8, 8, 8, 8, 8), attention_after=(1,), classes=ACTIONS)
+    config = ModelConfig.from_preset("small", widths=(8, 8, 8, 8, 8), attention_after=(1,), classes=CASTS["mug"].panels)
     save_generator(tmp_path / "mine", Generator(config), {"dataset": "prepared", "smoke": False})
     return str(tmp_path / "mine.safetensors")
 
@@ -43,40 +41,43 @@ def test_every_figure_of_trained_weights_belongs_to_a_cast():
 
 
 def test_own_weights_draw_the_figures_of_the_data_set_under_its_own_name(own, shown, tmp_path):
-    gallery = Gallery("weizmann", own, save_to=str(tmp_path / "out"))
-    assert gallery.datasets == ["weizmann"]
-    gallery.show("fig10", values=[0.0], subjects=[])
+    gallery = Gallery("mug", own, save_to=str(tmp_path / "out"))
+    assert gallery.datasets == ["mug"]
+    gallery.show("fig08", values=[0.0], subjects=[])
     [(drawn, _, moving)] = shown
     assert isinstance(drawn, Drawn) and not moving
     words = " ".join(text.get_text() for text in drawn.still.texts)
-    assert "Weizmann dataset." in words and "prepared" not in words
-    entry = read_json(tmp_path / "out" / "manifest.json")["fig10"]
-    assert entry["parameters"]["values"] == [0.0]
-    assert entry["parameters"]["subjects"] == [*CASTS["weizmann"].subjects], "an empty choice means the catalogue's"
-    assert entry["weights_sha256"] == gallery.network("weizmann").weights_hash
+    assert "MUG dataset." in words and "simulated" not in words
+    entry = read_json(tmp_path / "out" / "manifest.json")["fig08"]
+    assert "simulated" not in entry["title"] and entry["parameters"]["values"] == [0.0]
+    assert entry["parameters"]["subjects"] == [*CASTS["mug"].subjects], "an empty choice means the catalogue's"
+    assert entry["weights_sha256"] == gallery.network("mug").weights_hash
 
 
 def test_simulated_data_stays_simulated_whoever_trained_on_it(own, shown):
     card = Path(own).with_suffix(".json")
     card.write_text(card.read_text().replace('"prepared"', '"mug-sim"'))
-    gallery = Gallery("weizmann", own)
-    gallery.show("fig10", values=[0.0])
+    gallery = Gallery("mug", own)
+    gallery.show("fig08", values=[0.0])
     assert "(simulated)" in " ".join(text.get_text() for text in shown[0][0].still.texts)
 
 
 def test_what_was_not_asked_for_is_left_out_with_a_word(own, shown, capsys):
-    gallery = Gallery("weizmann", own, only=["10"])
-    gallery.show("fig11")
-    gallery.show("fig15")
+    gallery = Gallery("mug", own, only=["8"])
+    gallery.show("fig10")
+    gallery.show("fig09")
     assert not shown and capsys.readouterr().out.count("was not asked for") == 2
 
 
 def test_wrong_choices_are_refused(own):
-    with pytest.raises(G3ANError, match=r"no figures of 'weizman'\. Did you mean 'weizmann'"):
-        Gallery("weizman")
+    with pytest.raises(G3ANError, match=r"no figures of 'mugs'\. Did you mean 'mug'"):
+        Gallery("mugs")
+    with pytest.raises(G3ANError, match=r"no figures of 'mug' in 06_unconditional_generation\. Known: uva-nemo"):
+        Gallery("mug", notebook="06_unconditional_generation")
+    assert Gallery(notebook="07_conditional_generation").datasets == ["mug", "weizmann"]
     with pytest.raises(G3ANError, match="Say with dataset which figures to draw"):
         Gallery("", own)
     with pytest.raises(G3ANError, match="no figure '99'"):
         Gallery(only=["99"])
-    with pytest.raises(G3ANError, match="no category 'smile'"):
-        Gallery("weizmann", own).show("fig06", categories=["smile"])
+    with pytest.raises(G3ANError, match="no category 'wave1'"):
+        Gallery("mug", own).show("fig04", categories=["wave1"])

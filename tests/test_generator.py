@@ -87,6 +87,45 @@ def test_category_reaches_motion_but_not_appearance() -> None:
     assert not torch.allclose(*seen["t"])
 
 
+@pytest.mark.parametrize("streams", [("S",), ("T",), ()])
+@pytest.mark.parametrize("conv_mode", ["1p2d", "2p1d", "3d"])
+def test_without_a_stream(streams: tuple[str, ...], conv_mode: str) -> None:
+    """An ablation holds no weights of the stream it leaves out, and everything that is left learns."""
+    config = ModelConfig.from_preset("small", classes=("a", "b"), streams=streams, conv_mode=conv_mode, **TINY)
+    generator = Generator(config)
+    video = generator(*codes(config))
+    assert video.shape == (2, 3, 16, 64, 64)
+    video.mean().backward()
+    names = {name for name, value in generator.named_parameters() if value.grad is not None}
+    assert names == {name for name, _ in generator.named_parameters()}
+    for stream in "ST":
+        assert any(f"conv_{stream.lower()}." in name for name in names) == (stream in streams)
+
+
+def test_without_a_stream_every_code_still_counts() -> None:
+    torch.manual_seed(0)
+    config = ModelConfig.from_preset("small", classes=("a", "b"), streams=(), **TINY)
+    generator = Generator(config, spectral_norm=False).eval()
+    for value in generator.parameters():
+        value.data *= 5  # fresh weights let hardly any of a code through to the video
+    (z_a, z_m, c), (other_a, other_m, _) = codes(config, 1), codes(config, 2)
+    with torch.no_grad():
+        video = generator(z_a, z_m, c)
+        for changed in ((other_a[1:], z_m, c), (z_a, other_m[1:], c), (z_a, z_m, 1 - c)):
+            assert (generator(*changed) - video).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("frames", [[0, 5, 15], [7]])
+@pytest.mark.parametrize("streams", [("S", "T"), ("S",), ()])
+def test_chosen_frames_are_those_of_the_whole_clip(streams: tuple[str, ...], frames: list[int]) -> None:
+    config = ModelConfig.from_preset("small", streams=streams, attention_after=(2,), **TINY)
+    generator = Generator(config, spectral_norm=False).eval()
+    z_a, z_m, _ = codes(config)
+    with torch.no_grad():
+        some, whole = generator(z_a, z_m, frames=torch.tensor(frames)), generator(z_a, z_m)
+    assert torch.allclose(some, whole[:, :, frames], atol=1e-5)
+
+
 def test_transposed_convolutions_are_the_appendix_s() -> None:
     """ConvTranspose3d with a 1×1 spatial or a 1 temporal extent is ConvTranspose1d or ConvTranspose2d."""
     x = torch.randn(2, 6, 5, 7, 7)
@@ -140,8 +179,10 @@ def test_category_for_an_unconditional_network() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"conv_mode": "2d"}, {"attention_after": (5,)}, {"widths": (1, 2)}, {"attention_parts": ("X",)}]
-)
+    "wrong",
+    [{"conv_mode": "2d"}, {"attention_after": (5,)}, {"widths": (1, 2)}, {"attention_parts": ("X",)},
+     {"streams": ("V",)}, {"streams": ("S", "S")}],
+)  # fmt: skip
 def test_wrong_configuration(wrong: dict) -> None:
     with pytest.raises(G3ANError):
         ModelConfig.from_preset("small", **wrong)
@@ -155,5 +196,5 @@ def test_unknown_preset_and_field() -> None:
 
 
 def test_configuration_round_trip() -> None:
-    config = ModelConfig.from_preset("official", classes=("a",))
+    config = ModelConfig.from_preset("official", classes=("a",), streams=("S",))
     assert ModelConfig.from_dict(config.to_dict()) == config

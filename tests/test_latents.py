@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +19,7 @@ from g3an.latents import (
     Effects,
     combine,
     generate,
+    interpolate,
     normal,
     one_hot,
     rank_dimensions,
@@ -259,6 +261,50 @@ def test_impossible_traversals_are_refused(part, dimension, values, said):
 
 
 # --- Videos -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("positions", [1, 3])
+def test_interpolation_keeps_the_length_that_the_network_knows(positions):
+    a, b = combine(CONFIG, 1, 1, "wave1", positions), combine(CONFIG, 2, 2, "bend", positions)
+    for amount in (0.0, 0.25, 0.5, 1.0):
+        between = interpolate(a, b, amount)
+        for name in ("z_a", "z_m"):
+            here, start, end = (getattr(codes, name) for codes in (between, a, b))
+            length = torch.lerp(start.norm(dim=1), end.norm(dim=1), amount)
+            assert torch.allclose(here.norm(dim=1), length, rtol=1e-4)
+        assert torch.allclose(between.c, (1 - amount) * a.c + amount * b.c)
+    assert interpolate(a, b, 0.0).to_json() == a.to_json() and interpolate(a, b, 1.0).to_json() == b.to_json()
+    # The angle grows evenly.
+    turned = [torch.cosine_similarity(interpolate(a, b, x).z_a, a.z_a).clamp(-1, 1).acos().item() for x in (0.25, 0.5)]
+    assert turned[1] == pytest.approx(2 * turned[0], rel=1e-3)
+
+
+def test_interpolation_changes_the_parts_that_are_asked_for():
+    a, b = combine(CONFIG, 1, 1, "wave1"), combine(CONFIG, 2, 2, "bend")
+    appearance, motion = (interpolate(a, b, 0.5, (part,)) for part in ("appearance", "motion"))
+    assert torch.equal(appearance.z_m, a.z_m) and torch.equal(appearance.c, a.c)
+    assert torch.equal(motion.z_a, a.z_a) and not torch.equal(motion.c, a.c)
+    assert torch.equal(interpolate(a, b, 1.0, ("motion",)).z_m, b.z_m)
+
+
+def test_interpolation_where_there_is_no_arc():
+    a = combine(CONFIG, 1, 1, "wave1")
+    same = interpolate(a, a, 0.5)
+    assert torch.allclose(same.z_a, a.z_a, atol=1e-5)
+    zero = replace(a, z_a=torch.zeros_like(a.z_a))
+    opposite = replace(a, z_a=-a.z_a)
+    assert interpolate(zero, a, 0.5).z_a.isfinite().all() and interpolate(a, opposite, 0.5).z_a.isfinite().all()
+
+
+def test_impossible_interpolations_are_refused():
+    a, longer = combine(CONFIG, 1, 1, "wave1"), combine(CONFIG, 1, 1, "wave1", 2)
+    for call, said in (
+        (lambda: interpolate(a, a, 1.5), "from 0"),
+        (lambda: interpolate(a, longer, 0.5), "one network, number and length"),
+        (lambda: interpolate(a, a, 0.5, ("colour",)), "'appearance' or 'motion'"),
+    ):
+        with pytest.raises(G3ANError, match=said):
+            call()
 
 
 def test_videos_do_not_depend_on_the_batch(generator):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from g3an.checkpoints import shipped
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,7 +34,7 @@ def test_every_dependency_is_pinned():
     extras = project["optional-dependencies"]
     lines = [line for group in (project["dependencies"], *extras.values()) for line in group]
     wanted = {normal(re.split(r"[\s;\[<>=]", line)[0]) for line in lines} - {"g3an"}  # dev includes another extra
-    assert wanted <= pins().keys() and set(extras) == {"dev", "cluster", "crop"}
+    assert wanted <= pins().keys() and set(extras) == {"dev", "cluster", "crop", "evaluation"}
     assert pins()["torch"] == "2.13.0"
 
 
@@ -47,6 +50,27 @@ def test_conda_installs_the_same_pins():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     [pip] = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
     assert pip == ["--constraint constraints.txt", "--editable .[dev]"]
+
+
+def test_the_image_holds_what_exists_and_leaves_binder_alone():
+    lines = (ROOT / "docker" / "Dockerfile").read_text().splitlines()
+    copied = [name for line in lines if line.startswith("COPY") for name in line.split()[2:-1]]
+    assert copied[-1] == "." and all((ROOT / name).exists() for name in copied)
+    # The package is installed from what is copied before.
+    assert {"Makefile", "pyproject.toml", "constraints.txt", "g3an"} <= set(copied[:-1])
+    [command] = [line for line in lines if line.startswith("RUN make")]
+    assert re.search(rf"^{command.split()[2]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert not (ROOT / "Dockerfile").exists(), "Binder would take it instead of environment.yml"
+
+
+def test_the_workflow_runs_the_two_commands_on_linux_and_macos_with_a_cache():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    [job] = workflow["jobs"].values()
+    assert {"ubuntu-latest", "macos-latest"} <= set(job["strategy"]["matrix"]["os"])
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    assert {"make figures", "make test", "make lint"} <= set(commands)
+    [python] = [step["with"] for step in job["steps"] if "setup-python" in step.get("uses", "")]
+    assert python["cache"] == "pip" and "constraints.txt" in python["cache-dependency-path"]
 
 
 def test_continuous_integration_runs_the_tests_and_nothing_else():
@@ -105,13 +129,32 @@ class TestMake:
         assert done.returncode and "Python 3.11, 3.12 or 3.13" in done.stderr
 
 
-def test_the_readme_shows_the_commands_and_files_that_exist():
+def test_the_readme_shows_the_two_commands_and_every_notebook():
     text = (ROOT / "README.md").read_text()
     assert "\nmake figures " in text and "\nmake test " in text
-    for target in re.findall(r"\]\(([^)#]+)\)", text):
-        assert (ROOT / target).is_file(), f"README.md shows {target}"
-    for stem in re.findall(r"^\| `(\d\d_\w+)` \|", text, re.MULTILINE):
-        assert (ROOT / "notebooks" / f"{stem}.ipynb").is_file(), f"README.md lists {stem}"
+    assert text.index("](figures/") < text.index("## Two commands"), "a figure that moves stands on top"
+    listed = re.findall(r"^\| `(\d\d_\w+)` \|", text, re.MULTILINE)
+    assert listed == sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+
+
+def test_the_readme_takes_its_results_from_the_cards():
+    text = (ROOT / "README.md").read_text()
+    section = text[text.index("## Results") : text.index("## Reproducibility")]
+    rows = re.findall(r"^\| `([\w-]+)` \| ([\d,]+) \| (\d+) minutes \| ([\d.]+) \|", section, re.MULTILINE)
+    assert {name for name, *_ in rows} == set(shipped())
+    for name, clips, minutes, distance in rows:
+        card = json.loads((ROOT / "g3an" / "weights" / f"{name}.json").read_text())
+        assert int(clips.replace(",", "")) == card["clips_seen"] and float(distance) == card["sliced_wasserstein"]
+        assert int(minutes) == round(card["training_seconds"] / 60)
+
+
+@pytest.mark.parametrize("name", ["README.md", "GUIDE.md", "CONTRIBUTING.md"])
+def test_links_lead_somewhere(name):
+    for target, _, heading in re.findall(r"\]\(([^)#:]+)(#([^)]+))?\)", (ROOT / name).read_text()):
+        assert (ROOT / target).is_file(), f"{name} shows {target}"
+        if heading:
+            headings = re.findall(r"^#+ (.*)$", (ROOT / target).read_text(), re.MULTILINE)
+            assert heading in [each.lower().replace(" ", "-") for each in headings], f"{target} has no {heading}"
 
 
 def test_no_committed_text_names_a_machine_or_a_package_host():
@@ -121,7 +164,7 @@ def test_no_committed_text_names_a_machine_or_a_package_host():
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("not a git checkout")
     # In two pieces, or this file would find itself.
-    unwanted = re.compile("|".join(["/ro" "ot/", "/wo" "rk/", "py" r"pi\.org", "download.py" "torch"]))
+    unwanted = re.compile("|".join(["/root/", "/work/", "py" r"pi\.org", "download.pytorch"]))
     kinds = {".py", ".md", ".toml", ".yml", ".yaml", ".txt", ".cfg", ".cff", ".ipynb", ".json", ""}
     for name in filter(None, listed):
         path = ROOT / name

@@ -133,7 +133,14 @@ def catalogue(project, make_notebook, monkeypatch):
     """One animated figure, drawn by a notebook in the stand-in project; counts the runs."""
     make_notebook("07_draw", [DRAW], 'save_to: str = ""', project / "notebooks")
     figure = SimpleNamespace(
-        id="figA", name="figA", title="Figure A", caption="A *caption*", alt="words", notebook="07_draw", animated=True
+        id="figA",
+        name="figA",
+        title="Figure A",
+        caption="A *caption*",
+        alt="words",
+        notebook="07_draw",
+        weights="",
+        animated=True,
     )
     monkeypatch.setattr("g3an.catalogue.CATALOGUE", {"figA": figure})
     started = []

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from g3an.training import (
     draw_codes,
     generator_loss,
     gradient_penalty,
+    normalising_alone,
     recompute_statistics,
     train,
 )
@@ -347,3 +349,19 @@ def test_a_run_goes_on_with_other_learning_rates(tmp_path: Path) -> None:
     after = weights_of(tmp_path / "still")
     learned = [name for name in before if name.startswith("generator") and name.endswith("weight.original")]
     assert learned and all(torch.equal(before[name], after[name]) for name in learned)
+
+
+def test_a_generator_that_normalises_over_processes_becomes_one_that_samples_alone():
+    """On GPUs its batch norms are SyncBatchNorm, which on one process would wait for the others."""
+    generator = Generator(TINY)
+    over_all = torch.nn.SyncBatchNorm.convert_sync_batchnorm(deepcopy(generator))
+    kinds = [type(module) for module in over_all.modules()]
+    assert torch.nn.SyncBatchNorm in kinds and torch.nn.BatchNorm3d not in kinds
+    alone = normalising_alone(over_all)
+    assert [type(module) for module in alone.modules()] == [type(module) for module in generator.modules()]
+    codes = draw_codes(generator.config, 2, 0, 0)
+    assert torch.equal(alone(*codes), generator(*codes))
+    average = MovingAverage(generator, 0.9).network(
+        torch.nn.SyncBatchNorm.convert_sync_batchnorm(deepcopy(generator)), 0, passes=1, batch=2
+    )
+    assert torch.nn.SyncBatchNorm not in [type(module) for module in average.modules()]

@@ -6,6 +6,7 @@ what the appendix shows by eye, that z_a is appearance and z_m is motion, has a 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -39,8 +40,9 @@ class Shares:
 
 
 def variance_shares(
-    values: np.ndarray, axes: Sequence[str] = ("z_a", "z_m", "c"), draws: int = 200, seed: int = 0
-) -> Shares:
+    values: np.ndarray, axes: Sequence[str] = ("z_a", "z_m", "c"), draws: int = 200, seed: int = 0,
+    vectors: Sequence[int] | None = None,
+) -> Shares:  # fmt: skip
     """Decompose the variance of factors over crossed codes.
 
     Every z_a was combined with every z_m and every c, so the total sum of squares falls apart without remainder into
@@ -54,6 +56,8 @@ def variance_shares(
         Factors read from the clips, ``(n_1, ..., n_k, factors)``, an axis for each name.
     draws
         Bootstrap draws, of codes of every axis but c (whose values are all there are).
+    vectors
+        A number for each factor; those of one number are parts of one vector, whose variances are added up.
 
     Raises
     ------
@@ -65,7 +69,7 @@ def variance_shares(
         wanted = f"an axis of 2 or more for each of {', '.join(axes)} and one of factors"
         raise G3ANError(f"Values to decompose have {wanted}, not {values.shape}.")
     names = [term for size in range(1, len(axes) + 1) for term in combinations(range(len(axes)), size)]
-    value = _shares(values, names)
+    value = _shares(values, names, vectors)
     random = np.random.default_rng(seed)
     drawn = []
     for _ in range(draws):
@@ -73,13 +77,15 @@ def variance_shares(
         for axis, name in enumerate(axes):
             if name != "c":
                 some = some.take(random.integers(values.shape[axis], size=values.shape[axis]), axis)
-        drawn.append(_shares(some, names))
-    low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
+        drawn.append(_shares(some, names, vectors))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a factor that never varies has no shares
+        low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
     words = tuple(" × ".join(axes[axis] for axis in term) for term in names)
     return Shares(words, value, np.minimum(low, value), np.maximum(high, value))
 
 
-def _shares(values: np.ndarray, terms: Sequence[tuple[int, ...]]) -> np.ndarray:
+def _shares(values: np.ndarray, terms: Sequence[tuple[int, ...]], vectors: Sequence[int] | None) -> np.ndarray:
     everyone = tuple(range(values.ndim - 1))
     effects: dict[tuple[int, ...], np.ndarray] = {(): values.mean(everyone, keepdims=True)}
     for term in terms:
@@ -91,8 +97,13 @@ def _shares(values: np.ndarray, terms: Sequence[tuple[int, ...]]) -> np.ndarray:
         (effects[term] ** 2).sum(everyone) * np.prod([values.shape[axis] for axis in everyone if axis not in term])
         for term in terms
     ]
+    found = np.stack(squares)
+    if vectors is not None:
+        parts = [np.flatnonzero(np.asarray(vectors) == number) for number in dict.fromkeys(vectors)]
+        found = np.stack([found[:, part].sum(1) for part in parts], 1)
+        total = np.stack([total[part].sum() for part in parts])
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.stack(squares) / total
+        return found / total
 
 
 @dataclass(frozen=True)

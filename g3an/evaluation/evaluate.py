@@ -18,7 +18,7 @@ from g3an.data.layouts import Split
 from g3an.errors import G3ANError
 from g3an.evaluation.extractors import CHUNK, Extractor, Seen, extract, open_extractor
 from g3an.evaluation.metrics import fid, halves, inception_score, interval, kid, rank_warning
-from g3an.evaluation.protocol import Measurement, Protocol
+from g3an.evaluation.protocol import Measurement, Protocol, frechet_name
 from g3an.latents import generate, sample_codes
 
 
@@ -36,7 +36,7 @@ def evaluate(
     dataset, root
         Real clips, as for :func:`g3an.data.open_dataset`.
     extractor
-        Name of an extractor, or one.
+        Name of an extractor that needs no weight file, or one from :func:`open_extractor`.
     split
         Whose real clips; None: test people of the simulated sets, everyone of others.
     clips
@@ -51,7 +51,7 @@ def evaluate(
     Returns
     -------
     list of Measurement
-        FID, KID and, if the extractor classifies, IS.
+        FID (FVD with the extractor ``i3d``), KID and, if the extractor classifies, IS.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def evaluate(
     if clips > distinct:
         warnings += (f"The {clips:,} real clips are random windows of {distinct:,} videos.",)
     found = []
-    for metric, measure in (("FID", fid), ("KID", partial(kid, seed=protocol.subset_seed))):
+    for metric, measure in ((frechet_name(chosen.name), fid), ("KID", partial(kid, seed=protocol.subset_seed))):
         low, high = interval(measure, real.features, made.features, seed, draws)
         value = measure(real.features, made.features)
         floor = measure(real.features[one], real.features[two])

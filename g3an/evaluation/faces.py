@@ -19,6 +19,7 @@ from g3an.data import open_dataset
 from g3an.data.faces.motion import COURSES
 from g3an.data.layouts import EXPRESSIONS
 from g3an.evaluation.factors import FactorNetwork, Reading, load_factors
+from g3an.files import rounded
 from g3an.latents import Codes, generate, normal
 
 FALSE_ACCEPTS = 0.01
@@ -34,7 +35,7 @@ class Report:
 
     Attributes
     ----------
-    expression_accuracy, expression_accuracy_data
+    category_accuracy, category_accuracy_data
         Share of clips whose expression is read as the category asked for; of test clips, as they are labelled. None for
         an unconditional network.
     identity_threshold, same_person_data
@@ -52,8 +53,8 @@ class Report:
         Generated ones, all measured.
     """
 
-    expression_accuracy: float | None
-    expression_accuracy_data: float | None
+    category_accuracy: float | None
+    category_accuracy_data: float | None
     identity_threshold: float
     same_person_data: float
     same_person: float
@@ -64,11 +65,6 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, rounded to what 1,000 clips can tell."""
-        def rounded(value: Any) -> Any:
-            if isinstance(value, dict):
-                return {name: rounded(part) for name, part in value.items()}
-            return round(value, 3) if isinstance(value, float) else value
-
         return rounded(asdict(self))
 
 
@@ -110,7 +106,7 @@ def measure(
     root
         Cache of the simulated sets.
     people, motions
-        Numbers of z_a and z_m, all combined.
+        Numbers of z_a, and of z_m for each z_a and category.
     factors
         The reader; by default the shipped one.
     """
@@ -126,12 +122,14 @@ def measure(
 
     classes = generator.config.classes
     c = torch.eye(len(classes)) if classes else None
-    z_a, z_m = normal(seed, 0, people, generator.config.z_a_dim), normal(seed, 1, motions, generator.config.z_m_dim)
     kinds = len(classes) or 1
+    z_a = normal(seed, 0, people, generator.config.z_a_dim)
+    # Every clip has a motion of its own: a variance over the same few would be that of a lucky or unlucky few.
+    z_m = normal(seed, 1, people * kinds * motions, generator.config.z_m_dim)
     # Order: people, classes, motions.
     codes = Codes(
         z_a.repeat_interleave(kinds * motions, 0),
-        z_m.repeat(people * kinds, 1),
+        z_m,
         None if c is None else c.repeat_interleave(motions, 0).repeat(people, 1),
     )
     made = generate(generator, codes)
@@ -158,8 +156,8 @@ def measure(
     over_codes = moves(read).unflatten(0, (people * kinds, motions)).var(1).mean(0)
     over_data = torch.stack([moves(seen)[categories == k].var(0) for k in range(len(data.classes))]).mean(0)
     return Report(
-        expression_accuracy=accuracy,
-        expression_accuracy_data=real_accuracy,
+        category_accuracy=accuracy,
+        category_accuracy_data=real_accuracy,
         identity_threshold=threshold,
         same_person_data=float((same > threshold).mean()),
         same_person=float((within > threshold).double().mean()),

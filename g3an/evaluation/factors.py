@@ -83,6 +83,13 @@ class _Frames(nn.Module):
         return self.last(self.layers(x.contiguous(memory_format=torch.channels_last)).flatten(1))
 
 
+def _grey(videos: Tensor) -> Tensor:
+    """Colours tell who it is and where the light stands, never what the face does."""
+    grey = videos.mean(1, keepdim=True)
+    spread, mean = torch.std_mean(grey, (2, 3, 4), keepdim=True)
+    return (grey - mean) / (spread + 0.05)
+
+
 class FactorNetwork(nn.Module):
     """Two networks that share nothing: one for what the face does, one for who it is.
 
@@ -119,10 +126,7 @@ class FactorNetwork(nn.Module):
         def seen_by(network: nn.Module, some: Tensor) -> Tensor:
             return network(some.transpose(1, 2).flatten(0, 1)).unflatten(0, (count, -1)).transpose(1, 2)
 
-        # Colours tell who it is and where the light stands, never what the face does.
-        grey = videos.mean(1, keepdim=True)
-        spread, mean = torch.std_mean(grey, (2, 3, 4), keepdim=True)
-        seen = seen_by(self.moved, (grey - mean) / (spread + 0.05))
+        seen = seen_by(self.moved, _grey(videos))
         moving = self.time(seen) + seen
         # What the face does at its strongest, and how far that is from its mean.
         clip = torch.cat([moving.amax(2), moving.amax(2) - moving.mean(2)], 1)
@@ -134,6 +138,25 @@ class FactorNetwork(nn.Module):
             identity=F.normalize(self.identity(look), dim=1),
             features=torch.cat([look, moving.mean(2), moving.std(2)], 1),
         )
+
+    def unlike(self, real: Tensor, made: Tensor) -> Tensor:
+        """How differently the network sees what the face does in two clips, frame by frame; gradients flow to ``made``.
+
+        The mean absolute difference of its last three maps and of its features, each over that of the real frames from
+        their mean: 0 for the same clips. Frames may be any of a clip's, in any order.
+        """
+        with torch.no_grad():
+            known = self._seen(real)
+        pairs = zip(known, self._seen(made), strict=True)
+        return torch.stack([(x - y).abs().mean() / (x - x.mean(0)).abs().mean() for x, y in pairs]).mean()
+
+    def _seen(self, videos: Tensor) -> list[Tensor]:
+        x, maps = _grey(videos).transpose(1, 2).flatten(0, 1), []
+        for number, layer in enumerate(self.moved.layers):
+            x = layer(x)
+            if number in (11, 17, 23):  # at the end of a resolution
+                maps.append(x)
+        return [*(seen.float() for seen in maps), self.moved.last(x.flatten(1)).float()]
 
     @torch.inference_mode()
     def read(self, videos: Tensor, batch: int = 32) -> Reading:
@@ -232,6 +255,36 @@ def fit(
                 sums[name] = sums.get(name, 0.0) + loss.item() * batch / clips
         if each:
             each(epoch, sums)
+    return network.eval()
+
+
+def fit_moves(
+    names: tuple[str, ...], epochs: int = 10, clips: int = 2016, batch: int = 32, learning_rate: float = 2e-3,
+    root: str | Path | None = None, seed: int = 0, progress: bool = True,
+) -> FactorNetwork:  # fmt: skip
+    """Train only what reads motion, on every second frame: a judge for training generators, in minutes.
+
+    What reads identity is left as it began. Parameters are those of :func:`fit`.
+    """
+    sets = [_faces(name, root, "train", mirror=True, seed=seed) for name in names]
+    with torch.random.fork_rng(devices=[]):  # a run that finds its judge trained goes on from the same numbers
+        torch.manual_seed(seed)
+        network = FactorNetwork().train()
+        parts = (network.moved, network.time, network.course, network.expression)
+        weights = [weight for part in parts for weight in part.parameters()]
+        optimiser = torch.optim.AdamW(weights, learning_rate, weight_decay=0.02)
+        steps = epochs * -(-clips // batch)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps, pct_start=0.1)
+        for epoch in range(epochs):
+            loader = DataLoader(FactorClips(sets, clips, epoch), batch)
+            for number, truth in enumerate(tqdm(loader, desc=f"reader {epoch + 1}/{epochs}", disable=not progress)):
+                some = {name: truth[name][:, :, number % 2 :: 2] for name in ("video", "course")}
+                seen = network(_shaken(some["video"]))
+                missed = (seen.course - some["course"]) / network.course_scale[:, None]
+                optimiser.zero_grad()
+                (F.cross_entropy(seen.expression, truth["expression"]) + missed.square().mean()).backward()
+                optimiser.step()
+                schedule.step()
     return network.eval()
 
 

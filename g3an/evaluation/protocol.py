@@ -18,6 +18,14 @@ from g3an.errors import G3ANError
 VERSION = 1
 """Goes up when the same fields come to mean something else."""
 
+PAPERS = "resnext101-kinetics"
+"""The extractor of the paper's FID."""
+
+
+def frechet_name(extractor: str) -> str:
+    """What the Fréchet distance between the features of an extractor is called: ``FVD`` with ``i3d``, else ``FID``."""
+    return "FVD" if extractor == "i3d" else "FID"
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -110,7 +118,7 @@ class Measurement:
     Attributes
     ----------
     metric
-        ``FID``, ``KID``, ``IS``, …; with the extractor ``i3d`` FID is called ``FVD``.
+        ``FID``, ``KID``, ``IS``, …; with the extractor ``i3d`` FID is called ``FVD``, and with no other.
     value, low, high
         The number and the ends of its 95 % bootstrap interval over clips.
     floor
@@ -136,6 +144,11 @@ class Measurement:
     counts: dict[str, int]
     warnings: tuple[str, ...]
     protocol: Protocol
+
+    def __post_init__(self) -> None:
+        right = frechet_name(self.protocol.extractor)
+        if self.metric in ("FID", "FVD") and self.metric != right:
+            raise G3ANError(f"With the extractor {self.protocol.extractor} this is no {self.metric}; call it {right}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for JSON; numbers rounded to six digits, beyond which machines differ."""
@@ -179,5 +192,13 @@ def table(measurements: Sequence[Measurement]) -> str:
         lines.append(f"| {entry.subject} | {entry.metric} | {entry.value:.4g} | {interval} | {floor} | {counts} |")
     data = f"{first.protocol.dataset}{' (simulated)' if first.simulated else ''}, {first.protocol.split} people"
     lines += ["", f"Protocol {first.protocol.key}: {data}, extractor {first.protocol.extractor}."]
+    if any(entry.metric == "FID" for entry in measurements):
+        lines.append(f"- {_whose_fid(first.protocol.extractor)}")
     lines += [f"- {warning}" for warning in dict.fromkeys(w for entry in measurements for w in entry.warnings)]
     return "\n".join(lines)
+
+
+def _whose_fid(extractor: str) -> str:
+    if extractor == PAPERS:
+        return "FID is by the extractor that the paper used; its published numbers had another preprocessing."
+    return f"FID is not that of the paper, whose extractor is {PAPERS}."

@@ -330,8 +330,24 @@ def test_train_and_test_people_are_disjoint(tmp_path, short, monkeypatch) -> Non
     assert open_dataset("uva-nemo-sim", tmp_path, split="test", length=2, size=32).clip(0)["video"].shape[-1] == 32
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc, which only Linux has")
+def test_drawing_starts_no_thread_that_a_forked_worker_would_miss() -> None:
+    script = (
+        "import os\nfrom g3an.data import open_dataset\n"
+        "clips = open_dataset('mug-sim', cached=False, length=1).epoch(0, 1)\n"
+        "cores, before = os.sched_getaffinity(0), len(os.listdir('/proc/self/task'))\n"
+        "clips[0]\n"
+        "assert os.sched_getaffinity(0) == cores\n"
+        "print(len(os.listdir('/proc/self/task')) - before)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=True)
+    assert int(run.stdout) == 0
+
+
 def test_workers_and_order_change_nothing() -> None:
     data = open_dataset("uva-nemo-sim", cached=False, length=2, seed=1)
-    loaders = [DataLoader(data.epoch(3, 6), batch_size=6, num_workers=workers) for workers in (0, 2)]
+    # Fresh processes: other tests may have left threads behind that a forked worker would wait for.
+    clips = data.epoch(3, 6)
+    loaders = [DataLoader(clips, 6), DataLoader(clips, 6, num_workers=2, multiprocessing_context="spawn")]
     one, other = (next(iter(loader)) for loader in loaders)
     assert all(torch.equal(one[name], other[name]) for name in one)

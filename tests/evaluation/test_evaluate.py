@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,24 @@ def test_another_extractor_shares_no_features(generator, tmp_path):
     found = run(generator, tmp_path, Extractor("stub", "e" * 64, 12, "none", other))
     assert [number.metric for number in found] == ["FID", "KID"], "no logits, no IS"
     assert found[0].value == pytest.approx(4 * run(generator, tmp_path)[0].value, rel=1e-3)
+
+
+def test_only_i3d_gives_what_is_called_fvd(generator, tmp_path):
+    found = run(generator, tmp_path, Extractor("i3d", "c" * 64, 12, "none", look), clips=16)
+    assert [number.metric for number in found] == ["FVD", "KID", "IS"] and "not that of the paper" not in table(found)
+    plain = run(generator, tmp_path, clips=16)
+    assert "FID is not that of the paper" in table(plain)
+    papers = run(generator, tmp_path, Extractor("resnext101-kinetics", "c" * 64, 12, "none", look), clips=16)
+    assert papers[0].metric == "FID" and "FID is by the extractor that the paper used" in table(papers)
+    with pytest.raises(G3ANError, match="With the extractor stub this is no FVD; call it FID"):
+        replace(plain[0], metric="FVD")
+
+
+def test_features_are_kept_for_one_preprocessing_only(generator, tmp_path):
+    run(generator, tmp_path, clips=16)
+    count = len(list((tmp_path / "features").iterdir()))
+    run(generator, tmp_path, replace(STUB, normalisation="another"), clips=16)
+    assert len(list((tmp_path / "features").iterdir())) == 2 * count
 
 
 def test_what_cannot_be_measured_is_refused(generator, tmp_path):

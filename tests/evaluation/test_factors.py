@@ -20,6 +20,7 @@ from g3an.evaluation.factors import (
     Reading,
     described,
     fit,
+    fit_moves,
     load_factors,
     save_factors,
 )
@@ -79,6 +80,33 @@ def test_it_learns_and_the_same_seed_gives_the_same_network(monkeypatch):
     assert not one.training
     two = fit(**how)
     assert all(torch.equal(value, two.state_dict()[name]) for name, value in one.state_dict().items())
+
+
+def test_a_reader_of_motion_learns_alone_and_leaves_the_random_numbers(monkeypatch):
+    monkeypatch.setattr(factors, "_faces", lambda name, root, split, **how: some_faces([0, 1], name, **how).keep())
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    how = {"names": ("mug-sim",), "epochs": 6, "clips": 16, "batch": 8, "seed": 3, "progress": False}
+    one, two = fit_moves(**how), fit_moves(**how)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert all(torch.equal(value, two.state_dict()[name]) for name, value in one.state_dict().items())
+    torch.manual_seed(3)
+    begun = FactorNetwork().state_dict()
+    moved = {name.split(".")[0] for name, value in one.named_parameters() if not torch.equal(value, begun[name])}
+    assert moved == {"moved", "time", "course", "expression"} and not one.training
+
+
+def test_unlike_sees_what_a_face_does_and_not_its_colour():
+    network, data = load_factors(), some_faces([0])
+    sad, surprised = (data.clip(k)["video"][None] for k in (0, 2))
+    assert network.unlike(sad, sad) == 0
+    tinted = (sad * 0.8 + torch.tensor([0.1, 0.0, -0.1])[:, None, None, None]).requires_grad_()
+    near, far = network.unlike(sad, tinted), network.unlike(sad, surprised)
+    assert 0 < 3 * near < far
+    near.backward()
+    assert tinted.grad is not None and tinted.grad.abs().sum() > 0
+    frames = torch.tensor([7, 2, 11])
+    assert network.unlike(sad[:, :, frames], surprised[:, :, frames]) > 0
 
 
 def test_saved_and_loaded_it_reads_the_same(tmp_path):

@@ -102,7 +102,7 @@ def like_the_data(person: int, kind: int, motion: int) -> Tensor:
 
 def test_a_perfect_generator_is_found_perfect(run):
     report = run(like_the_data)
-    assert report.expression_accuracy == report.expression_accuracy_data == 1.0
+    assert report.category_accuracy == report.category_accuracy_data == 1.0
     assert report.same_person == report.same_person_data == 1.0
     assert report.diversity == pytest.approx(1, abs=0.05) and report.motion_energy == pytest.approx(1, abs=0.05)
     for name in ("peak", "onset", "yaw"):
@@ -115,14 +115,14 @@ def test_each_failure_shows_in_its_own_number(run):
     def wrong_half(person, kind, motion):
         return like_the_data(person, kind if person % 2 else (kind + 1) % 6, motion)
 
-    assert run(wrong_half).expression_accuracy == pytest.approx(0.5)
+    assert run(wrong_half).category_accuracy == pytest.approx(0.5)
 
     def one_motion(person, kind, motion):
         return like_the_data(person, kind, 0)
 
     still = run(one_motion)
     assert max(value for value in still.motion_variance.values() if value == value) < 1e-6
-    assert still.expression_accuracy == still.same_person == 1.0
+    assert still.category_accuracy == still.same_person == 1.0
 
     def one_person(person, kind, motion):
         return like_the_data(0, kind, motion)
@@ -143,9 +143,9 @@ def test_each_failure_shows_in_its_own_number(run):
 def test_categories_may_come_in_another_order_or_not_at_all(run):
     turned = EXPRESSIONS[::-1]
     report = run(lambda person, kind, motion: like_the_data(person, 5 - kind, motion), classes=turned)
-    assert report.expression_accuracy == 1.0
+    assert report.category_accuracy == 1.0
     plain = run(like_the_data, classes=())
-    assert plain.expression_accuracy is None and plain.clips == PEOPLE * MOTIONS
+    assert plain.category_accuracy is None and plain.clips == PEOPLE * MOTIONS
 
 
 def test_the_threshold_lets_one_percent_of_strangers_pass(run):

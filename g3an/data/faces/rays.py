@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -99,10 +100,22 @@ class _Embree:
 
 @lru_cache(maxsize=1)
 def _device() -> Any:
-    """Embree's device; one serves a process."""
+    """Embree's device, without helper threads; one serves a process.
+
+    Embree starts a thread for each core that its caller may run on. One of them may hold a lock in the moment in which
+    a loader forks its workers, which then wait for ever for a thread that they do not have. Processes draw clips in
+    parallel here, so threads would win nothing; embreex passes no setting on to Embree, hence the detour.
+    """
     from embreex.rtcore import EmbreeDevice
 
-    return EmbreeDevice()
+    if not hasattr(os, "sched_setaffinity"):  # macOS and Windows start afresh rather than fork
+        return EmbreeDevice()
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        return EmbreeDevice()
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 class _Warp:
@@ -117,9 +130,7 @@ class _Warp:
         vectors = [self.warp.array(x, dtype=self.warp.vec3, device="cpu") for x in (origins, directions)]
         triangle = self.warp.empty(len(origins), dtype=int, device="cpu")
         place = self.warp.empty(len(origins), dtype=self.warp.vec3, device="cpu")
-        self.warp.launch(
-            self.kernel, len(origins), [self.mesh.id, *vectors], [triangle, place], device="cpu"
-        )
+        self.warp.launch(self.kernel, len(origins), [self.mesh.id, *vectors], [triangle, place], device="cpu")
         return triangle.numpy(), place.numpy()
 
     def first(self, origins: np.ndarray, directions: np.ndarray) -> Ends:

@@ -1,0 +1,297 @@
+"""What z_a, z_m and c of a network of simulated faces change: Figures 3 to 16 of the appendix as numbers.
+
+Three probes read every generated clip: expression, course and person by :class:`FactorNetwork`, skin, hair, light and
+head by :class:`Looks`. All of them learned from train people of the simulated sets, never from generated clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from g3an.errors import G3ANError
+from g3an.evaluation.disentanglement import DCI, Shares, dci, mig, sap, variance_shares
+from g3an.evaluation.faces import MOVES, moves
+from g3an.evaluation.factors import FactorNetwork, Reading, load_factors
+from g3an.evaluation.looks import Looks, load_looks
+from g3an.files import rounded
+from g3an.latents import Codes, generate, normal, sample_codes, switch_motion, traverse
+
+STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
+"""Values that a dimension takes in turn, as in Figures 8 to 15."""
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What the probes read of some clips.
+
+    Attributes
+    ----------
+    names
+        First the looks that the probe reads well enough, then MOVES.
+    values
+        ``(B, factors)``, in the units of the factors.
+    """
+
+    names: tuple[str, ...]
+    values: np.ndarray
+    read: Reading
+
+    @property
+    def expression(self) -> np.ndarray:
+        """Probabilities of EXPRESSIONS, ``(B, 6)``."""
+        return self.read.expression.softmax(1).double().numpy()
+
+
+class Reader:
+    """The probes together.
+
+    Parameters
+    ----------
+    factors, looks
+        By default the shipped ones.
+    """
+
+    def __init__(self, factors: FactorNetwork | None = None, looks: Looks | None = None) -> None:
+        self.factors, self.looks = factors or load_factors(), looks or load_looks()
+        self.places = self.looks.readable()
+        self.names = (*(self.looks.names[place] for place in self.places), *MOVES)
+
+    def __call__(self, videos: Tensor) -> Factors:
+        read = self.factors.read(videos)
+        looks = self.looks.read(videos, read)[:, self.places]
+        return Factors(self.names, np.concatenate([looks, moves(read).double().numpy()], 1), read)
+
+    def made(self, generator: Any, codes: Codes, label: str, progress: bool) -> Factors:
+        """Read what a generator makes of codes, 32 clips at a time, so that any number fits into memory."""
+        parts = []
+        for start in tqdm(range(0, len(codes), 32), desc=label, disable=not progress):
+            parts.append(self(generate(generator, codes[slice(start, start + 32)])))
+        read = Reading.cat([part.read for part in parts])
+        return Factors(self.names, np.concatenate([part.values for part in parts]), read)
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What one dimension of z_a or z_m moves, from ``STEPS[0]`` to ``STEPS[-1]``.
+
+    Attributes
+    ----------
+    part, dimension
+        ``appearance`` or ``motion``, and its number from 0.
+    factor
+        The one that moves most.
+    extent
+        By how much, in standard deviations of that factor over random codes, rising or (below 0) falling.
+    monotone
+        Mean size of the rank correlation of the factor with the dimension's value, from 0 to 1.
+    others
+        Mean extent of the factors of the other part, without sign: how much is moved that should not be.
+    """
+
+    part: str
+    dimension: int
+    factor: str
+    extent: float
+    monotone: float
+    others: float
+
+
+@dataclass(frozen=True)
+class Switched:
+    """Figure 16 as numbers: shares of videos after a switch of motions.
+
+    Attributes
+    ----------
+    identity
+        Whose person is nearer to the one who kept z_a than to the other.
+    motion
+        Whose course is nearer to that of the video its motion came from than to the one it replaced.
+    both
+        Of both at once.
+    pairs
+        Pairs of videos that switched; each gives two.
+    """
+
+    identity: float
+    motion: float
+    both: float
+    pairs: int
+
+
+@dataclass(frozen=True)
+class Codebook:
+    """What :func:`measure_codes` found.
+
+    Attributes
+    ----------
+    factors
+        Names; the last two, ``identity`` and (of conditional networks) ``expression``, are vectors, whose variances
+        are added up.
+    shares
+        Of each factor's variance over crossed codes.
+    groups, dimensions
+        DCI with z_a, z_m and c as three codes, and with every number a code. Of the three, completeness is what to look
+        at: each factor should have one code; that each code has many factors, which disentanglement counts against it,
+        is as it should be.
+    mig, sap
+        With every number a code: near 0 wherever several dimensions share a factor, as those of a Gaussian z_a do.
+    moved
+        Dimensions by their measured effect, strongest first.
+    switched
+        Of pairs with other people and motions.
+    """
+
+    factors: tuple[str, ...]
+    shares: Shares
+    groups: DCI
+    dimensions: DCI
+    mig: float
+    sap: float
+    moved: tuple[Moved, ...]
+    switched: Switched
+    clips: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, rounded to three digits after the point."""
+        shares = {
+            factor: {
+                term: [float(x[row, column]) for x in (self.shares.value, self.shares.low, self.shares.high)]
+                for row, term in enumerate(self.shares.names)
+            }
+            for column, factor in enumerate(self.factors)
+        }
+        return rounded(asdict(self) | {"factors": list(self.factors), "shares": shares})
+
+
+def measure_codes(
+    generator: Any, *, people: int = 24, motions: int = 8, random: int = 1024, ranked: dict[str, Sequence[int]],
+    bases: int = 8, pairs: int = 100, seed: int = 0, draws: int = 200, reader: Reader | None = None,
+    progress: bool = True,
+) -> Codebook:  # fmt: skip
+    """Hold the codes of a generator of simulated faces against what probes read of its clips.
+
+    Parameters
+    ----------
+    generator
+        In evaluation mode, trained on ``mug-sim`` or ``uva-nemo-sim``.
+    people, motions
+        z_a and z_m that are crossed, with every category.
+    random
+        Clips of independent codes, for DCI, MIG and SAP.
+    ranked
+        ``appearance`` and ``motion``: the dimensions to be moved, strongest first
+        (:func:`g3an.ranking.measure`).
+    bases
+        Codes on which each of them is moved.
+    pairs
+        Pairs that switch motions.
+
+    Raises
+    ------
+    G3ANError
+        Too few codes to compare.
+    """
+    if min(people, motions, bases, pairs) < 2 or random < 50:
+        raise G3ANError("Codes are measured on 2 or more people, motions, bases and pairs, and 50 random clips.")
+    reader = reader or Reader()
+    classes = generator.config.classes
+    drawn = sample_codes(generator.config, random, seed + 1)
+    seen = reader.made(generator, drawn, "random codes", progress)
+
+    shares, names, crossed_clips = _crossed(generator, reader, people, motions, seed, draws, progress)
+    codes = [drawn.z_a.numpy(), drawn.z_m.flatten(1).numpy()] + ([] if drawn.c is None else [drawn.c.numpy()])
+    groups = [place for place, part in enumerate(codes) for _ in range(part.shape[1])]
+    joined, values = np.concatenate(codes, 1), seen.values
+    if classes:
+        values = np.concatenate([values, seen.expression], 1)
+    moved = [
+        _moved(generator, reader, part, dimension, seen.values.std(0), bases, seed + 2, progress)
+        for part, dimensions in ranked.items()
+        for dimension in dimensions
+    ]
+    switched = _switched(generator, reader, pairs, seed + 3, progress)
+    clips = random + crossed_clips + len(moved) * bases * len(STEPS) + 4 * pairs
+    return Codebook(
+        names, shares, dci(joined, values, groups), dci(joined, values), mig(joined, values), sap(joined, values),
+        tuple(moved), switched, clips,
+    )  # fmt: skip
+
+
+def _crossed(
+    generator: Any, reader: Reader, people: int, motions: int, seed: int, draws: int, progress: bool
+) -> tuple[Shares, tuple[str, ...], int]:
+    """Shares of variance over every z_a with every z_m with every c."""
+    config = generator.config
+    kinds = len(config.classes)
+    each = max(1, kinds)
+    z_a, z_m = normal(seed, 0, people, config.z_a_dim), normal(seed, 1, motions, config.z_m_dim)
+    codes = Codes(
+        z_a.repeat_interleave(motions * each, 0),
+        z_m.repeat_interleave(each, 0).repeat(people, 1),
+        torch.eye(kinds).repeat(people * motions, 1) if kinds else None,
+    )
+    seen = reader.made(generator, codes, "crossed codes", progress)
+    columns = [seen.values, seen.read.identity.double().numpy()]
+    vectors = [*range(len(seen.names)), *[len(seen.names)] * columns[1].shape[1]]
+    names = (*seen.names, "identity")
+    if kinds:
+        columns.append(seen.expression)
+        vectors += [len(names)] * columns[2].shape[1]
+        names += ("expression",)
+    axes = ("z_a", "z_m", "c") if kinds else ("z_a", "z_m")
+    shape = (people, motions, kinds) if kinds else (people, motions)
+    values = np.concatenate(columns, 1).reshape(*shape, -1)
+    return variance_shares(values, axes, draws, seed, vectors), names, len(codes)
+
+
+def _moved(
+    generator: Any, reader: Reader, part: str, dimension: int, spread: np.ndarray, bases: int, seed: int,
+    progress: bool,
+) -> Moved:  # fmt: skip
+    codes = traverse(sample_codes(generator.config, bases, seed), part, dimension, STEPS)
+    seen = reader.made(generator, codes, f"{part} {dimension}", progress)
+    values = seen.values.reshape(bases, len(STEPS), -1)
+    extent = (values[:, -1] - values[:, 0]).mean(0) / np.maximum(spread, 1e-9)
+    own = np.array([(name in MOVES) == (part == "motion") for name in seen.names])
+    best = int(np.where(own, np.abs(extent), -1).argmax())
+    ranks = rankdata(values[..., best], axis=1)
+    order = np.arange(len(STEPS))
+    correlation = [0.0 if np.ptp(row) == 0 else abs(float(np.corrcoef(row, order)[0, 1])) for row in ranks]
+    return Moved(
+        part, dimension, seen.names[best], float(extent[best]), float(np.mean(correlation)),
+        float(np.abs(extent[~own]).mean()),
+    )  # fmt: skip
+
+
+def _switched(generator: Any, reader: Reader, pairs: int, seed: int, progress: bool) -> Switched:
+    first, second = (sample_codes(generator.config, pairs, number) for number in (2 * seed, 2 * seed + 1))
+    if second.c is not None:  # another category, so that there is something to follow
+        second = Codes(second.z_a, second.z_m, second.c.roll(1, 1))
+    after = switch_motion(first, second)
+    a, b, a_after, b_after = (
+        reader.made(generator, codes, "motion switch", progress).read for codes in (first, second, *after)
+    )
+
+    def nearer(x: Tensor, wanted: Tensor, other: Tensor) -> Tensor:
+        return (x - wanted).flatten(1).norm(dim=1) < (x - other).flatten(1).norm(dim=1)
+
+    scale = reader.factors.course_scale[:, None]
+    who, what = [], []
+    for mine, other, now in ((a, b, a_after), (b, a, b_after)):
+        who.append(nearer(now.identity, mine.identity, other.identity))
+        # How it moves is the course of strength, head and lids, and which expression it is.
+        seen, wanted, kept = (
+            torch.cat([(x.course / scale).flatten(1), 4 * x.expression.softmax(1)], 1) for x in (now, other, mine)
+        )
+        what.append(nearer(seen, wanted, kept))
+    identity, motion = torch.cat(who), torch.cat(what)
+    same, followed, both = (float(x.double().mean()) for x in (identity, motion, identity & motion))
+    return Switched(same, followed, both, pairs)

@@ -1,0 +1,297 @@
+"""Reconstruction: each person and each clip gets codes, and the generator has to give the clips back.
+
+Judges tell a generator what real clips look like, but not which person or which smile it has yet to learn, and with
+little computing they never get round to it. Giving clips back from codes that are learned with the generator does both
+at a fraction of the cost (Bojanowski et al., "Optimizing the Latent Space of Generative Networks", ICML 2018); judges
+after it or beside it add what it blurs. The paper trains with judges alone.
+
+What makes the codes separate is whose they are, as in Gabbay and Hoshen, "Demystifying Inter-Class Disentanglement",
+ICLR 2020. All clips of a person share one z_a, which can therefore know nothing of the motion; it is learned as a free
+parameter, from the principal components of the person's average frame on. z_m is read from how a clip differs from that
+average, by a small network. Both are whitened, z_a over the people and z_m over the clips of each category, so that a
+draw from N(0, 1) is like them, and so that z_m tells by its mean or covariance nothing that c tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from g3an.config import ModelConfig
+from g3an.data import ClipDataset
+from g3an.errors import G3ANError
+from g3an.generator import Generator
+
+SEEN_FRAMES = 8
+LOOKS, MOTIONS = 64, 128
+"""Numbers of z_a that tell of the person, where there are people enough; components of motion that z_m is read from."""
+NOISE = 0.1
+"""Standard deviation added to codes, so that the generator learns the room between people and between motions too."""
+LEAST_GAIN, LEAST_LOOK_GAIN = 0.05, 0.4
+LEAST_VARIANCE = 1e-3
+"""Added before whitening, as a share of the mean variance: no number is blown up from nothing."""
+FITTED_CLIPS = 3000
+NEAR = 32
+"""Side of the window that is looked at twice as large."""
+LARGEST_WEIGHT, NEAR_WEIGHT = 10.0, 3.0
+PEOPLE_RATE, MOTION_RATE = 5e-3, 1e-3
+"""Learning rates of the codes of people, each of which is met once in many steps, and of the network that reads z_m."""
+
+
+class Encoder(nn.Module):
+    """The codes of a data set's people and clips.
+
+    Parameters
+    ----------
+    config
+        Of the generator whose codes these are.
+    subjects
+        The person of every video of the data set.
+    width
+        Of the network that reads z_m.
+
+    Raises
+    ------
+    G3ANError
+        There is only one person: nothing tells appearance from motion.
+    """
+
+    def __init__(self, config: ModelConfig, subjects: Sequence[str], width: int = 256) -> None:
+        super().__init__()
+        self.subjects = sorted(set(subjects))
+        if len(self.subjects) < 2:
+            raise G3ANError("Reconstruction tells appearance from motion by people; the clips show one person only.")
+        self.z_a_dim, self.kinds = config.z_a_dim, max(1, len(config.classes))
+        self.classes = config.classes
+        people, looks = len(self.subjects), min(LOOKS, config.z_a_dim, len(self.subjects) - 1)
+        self.people = nn.Parameter(torch.zeros(people, looks))
+        self.motion = nn.Sequential(
+            nn.Linear(MOTIONS + len(config.classes), width), nn.LeakyReLU(0.2),
+            nn.Linear(width, width), nn.LeakyReLU(0.2), nn.Linear(width, config.z_m_dim),
+        )  # fmt: skip
+        size = SEEN_FRAMES * 32 * 32
+        for name, *shape in (
+            ("who", len(subjects)), ("average", people, 32 * 32), ("portrait", people, 3, 64, 64),
+            ("gains", config.z_a_dim), ("move_mean", size), ("move_axes", size, MOTIONS),
+            ("moves", FITTED_CLIPS, MOTIONS), ("shares", FITTED_CLIPS, self.kinds), ("window", 2),
+        ):  # fmt: skip
+            self.register_buffer(name, torch.zeros(*shape))
+        self.who = torch.tensor([self.subjects.index(subject) for subject in subjects])
+        self.average: Tensor  # frame of each person, in grey, at half the resolution
+        self.portrait: Tensor  # the same in colour, whole
+        self.window: Tensor  # top and left of where people change most
+        self.gains: Tensor  # how much each number of z_a may say: see Quiet
+        self.move_mean: Tensor
+        self.move_axes: Tensor
+        self.moves: Tensor  # components of the clips that z_m is whitened over
+        self.shares: Tensor  # of each of them in its category's mean
+
+    @torch.no_grad()
+    def fit(self, data: ClipDataset, seed: int = 0, count: int = FITTED_CLIPS) -> Encoder:
+        """Begin with principal components: of the people, and of ``count`` random clips; gives itself back.
+
+        A number of z_a begins with a gain in proportion to what its component says, noise with :data:`LEAST_GAIN`.
+        """
+        looks, met = torch.zeros(len(self.subjects), 3 * 32 * 32), torch.zeros(len(self.subjects), 1)
+        for i, person in enumerate(self.who):
+            last = data.count(i) - data.length
+            for start in sorted({0, last // 2, last}):
+                video = data.clip(i, start)["video"]
+                looks[person] += _look(video[None])[0]
+                self.portrait[person] += video.mean(1)
+                met[person] += 1
+        looks /= met
+        self.portrait /= met[:, :, None, None]
+        self.average.copy_(looks.unflatten(1, (3, -1)).mean(1))
+        axes = _whitening(looks - looks.mean(0), self.people.shape[1], seed)
+        self.people.copy_((looks - looks.mean(0)) @ axes)
+        sizes = 1 / axes.norm(dim=0).clamp(min=1e-12)
+        self.gains.fill_(LEAST_GAIN)[: len(sizes)] = (sizes / sizes[0]).clamp(LEAST_LOOK_GAIN, 1)
+
+        epoch = data.epoch(2**29, count)
+        rows, kinds, change = [], [], torch.zeros(64, 64)
+        for k in range(count):
+            clip = epoch[k]
+            rows.append(self._move(clip["video"][None], self.who[[clip["index"]]]))
+            change += (clip["video"] - self.portrait[self.who[clip["index"]]][:, None]).abs().mean((0, 1))
+            kinds.append(self.classes.index(data.classes[clip["category"]]) if self.classes else 0)
+        found = F.avg_pool2d(change[None], NEAR, 1)[0]
+        self.window.copy_(torch.stack([found.argmax() // found.shape[1], found.argmax() % found.shape[1]]))
+        moves = torch.cat(rows)
+        self.move_mean.copy_(moves.mean(0))
+        self.move_axes.copy_(_whitening(moves - moves.mean(0), MOTIONS, seed))
+        again = torch.arange(FITTED_CLIPS) % count  # every buffer keeps its size
+        self.moves.copy_(((moves - self.move_mean) @ self.move_axes)[again])
+        shares = F.one_hot(torch.tensor(kinds)[again], self.kinds).float()
+        self.shares.copy_(shares / shares.sum(0).clamp(min=1))
+        return self
+
+    def forward(self, video: Tensor, index: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Codes without noise.
+
+        Parameters
+        ----------
+        video
+            ``(batch, 3, T, 64, 64)`` in [-1, 1], T at least 8.
+        index
+            Numbers of the videos that the clips are from, ``(batch,)``.
+        c
+            One-hot categories ``(batch, classes)``; None if unconditional.
+
+        Returns
+        -------
+        tuple of Tensor
+            z_a, ``(batch, 64)`` or fewer where there are few people: the rest of it is noise. z_m, ``(batch, 10)``.
+        """
+        # In full precision: the components are small differences of large sums.
+        with torch.autocast(video.device.type, enabled=False):
+            who = self.who[index]
+            z_a = _white(self.people, torch.ones_like(self.people[:, :1]) / len(self.people))[0][who]
+            moves = (self._move(video, who) - self.move_mean) @ self.move_axes
+            own = torch.zeros_like(who) if c is None else c.argmax(1)
+            _, centres, roots = _white(self._read(self.moves, (self.shares > 0).float()), self.shares)
+            away = self._read(moves, c) - centres[own]
+            z_m = torch.linalg.solve_triangular(roots[own], away[:, :, None], upper=False)[:, :, 0]
+        return z_a, z_m
+
+    def lost(self, real: Tensor, made: Tensor, index: Tensor) -> Tensor:
+        """Mean absolute difference of clips, weighed by how far a pixel is from its average in the person's clips.
+
+        A mouth is a hundredth of the frame; by itself the mean over pixels does not see it move. A third of the weight
+        goes to the pixels evenly, the rest by that distance, four times as much within the window as around it.
+
+        Parameters
+        ----------
+        real, made
+            ``(batch, 3, T, 64, 64)`` in [-1, 1].
+        index
+            Numbers of the videos that the clips are from, ``(batch,)``.
+        """
+        change = (real - self.portrait[self.who[index]][:, :, None]).abs().mean(1, keepdim=True)
+        change = (change / change.mean((2, 3, 4), keepdim=True).clamp(min=1e-4)).clamp(max=LARGEST_WEIGHT)
+        near = torch.ones_like(change[:1, :, :1])
+        self._near(near).add_(NEAR_WEIGHT)
+        return ((real - made).abs() * (1 + change * near)).mean() / 6
+
+    def near(self, frames: Tensor) -> Tensor:
+        """The window of frames ``(n, 3, 64, 64)``, at twice its size: ``(n, 3, 64, 64)``."""
+        return F.interpolate(self._near(frames), scale_factor=2, mode="bilinear", align_corners=False)
+
+    def _near(self, frames: Tensor) -> Tensor:
+        top, left = (int(place) for place in self.window)
+        return frames[..., top : top + NEAR, left : left + NEAR]
+
+    def _read(self, moves: Tensor, c: Tensor | None) -> Tensor:
+        read: Tensor = self.motion(torch.cat([moves, c.to(moves)], 1) if self.classes and c is not None else moves)
+        return read + moves[:, : read.shape[1]]
+
+    def _move(self, video: Tensor, who: Tensor) -> Tensor:
+        """How eight frames, evenly apart, differ from the person's average, in grey: ``(batch, 8192)``."""
+        shown = torch.linspace(0, video.shape[2] - 1, SEEN_FRAMES).round().long()
+        frames = F.interpolate(video[:, :, shown].float().mean(1), (32, 32), mode="area")
+        return (frames.flatten(2) - self.average[who][:, None]).flatten(1)
+
+
+def noisy(
+    z_a: Tensor, z_m: Tensor, z_a_dim: int, random: torch.Generator, share: tuple[int, int] = (0, 1)
+) -> tuple[Tensor, Tensor]:
+    """Codes with noise: z_a filled up to ``(batch, z_a_dim)``; ``random`` is on the CPU, for any device.
+
+    ``share`` (k, n) says that this is the batch of the k-th of n processes: they take their parts of one draw.
+    """
+    place, processes = share
+
+    def noise(width: int) -> Tensor:
+        return torch.randn((processes, len(z_a), width), generator=random)[place].to(z_a)
+
+    rest = noise(z_a_dim - z_a.shape[1])
+    return torch.cat([z_a + NOISE * noise(z_a.shape[1]), rest], 1), z_m + NOISE * noise(z_m.shape[1])
+
+
+def _white(rows: Tensor, shares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Whiten ``rows`` ``(n, d)`` of several groups, through which gradients flow.
+
+    Parameters
+    ----------
+    shares
+        Of each row in each group's mean, ``(n, groups)``.
+
+    Returns
+    -------
+    tuple of Tensor
+        Rows whitened as those of the first group, ``(n, d)``; the groups' means ``(groups, d)``; lower triangular roots
+        of their covariances ``(groups, d, d)``.
+    """
+    centres = shares.T @ rows
+    away = rows[:, None] - centres
+    spreads = torch.einsum("ng,ngi,ngj->gij", shares, away, away)
+    least = LEAST_VARIANCE * spreads.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-6)
+    roots = torch.linalg.cholesky(spreads + least[:, None, None] * torch.eye(rows.shape[1]).to(rows))
+    return torch.linalg.solve_triangular(roots[0], away[:, 0].T, upper=False).T, centres, roots
+
+
+class Quiet:
+    """Keeps the numbers of z_a that say little from drowning those that say much.
+
+    A hundred numbers of noise explain any sixteen clips better than five numbers that mean something do, and a
+    generator that sees sixteen clips a step learns the noise. So its first weights of each number of z_a begin, and
+    change at each step, in proportion to that number's gain.
+
+    Use it around the generator's optimiser step::
+
+        with quiet:
+            optimiser.step()
+    """
+
+    def __init__(self, generator: Generator, gains: Tensor, begin: bool) -> None:
+        first = generator.modules_g3[0]
+        beside = [first.conv_s] if "S" in generator.config.streams else []
+        self.weights = [_first_weight(part) for part in (*beside, first.conv_v)]
+        self.gains = gains[:, None, None, None, None]
+        if begin:
+            with torch.no_grad():
+                for weight in self.weights:
+                    weight[: len(gains)] *= self.gains
+
+    def __enter__(self) -> None:
+        self.before = [weight[: len(self.gains)].detach().clone() for weight in self.weights]
+
+    @torch.no_grad()
+    def __exit__(self, *exception: object) -> None:
+        for weight, before in zip(self.weights, self.before, strict=True):
+            weight[: len(before)] = before + self.gains * (weight[: len(before)] - before)
+
+
+def _first_weight(part: Any) -> Tensor:
+    """Of the first convolution in ``part``, under a spectral norm or not: ``(inputs, outputs, ...)``."""
+    while isinstance(part, nn.Sequential):
+        part = part[0]
+    weights: dict[str, Tensor] = dict(part.named_parameters())
+    return weights["parametrizations.weight.original" if "weight" not in weights else "weight"]
+
+
+def _look(video: Tensor) -> Tensor:
+    """The average frame at half the resolution: ``(batch, 3072)``."""
+    return F.interpolate(video.float().mean(2), (32, 32), mode="area").flatten(1)
+
+
+def _whitening(rows: Tensor, count: int, seed: int) -> Tensor:
+    """Axes of the largest ``count`` principal components, scaled so that each has unit variance: ``(size, count)``.
+
+    A component's sign means nothing; it is chosen so that the largest weight is positive, for every machine alike.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        _, sizes, axes = torch.svd_lowrank(rows.double(), q=min(count + 16, *rows.shape), niter=4)
+    sizes, axes = sizes[:count], axes[:, :count]
+    axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
+    return (axes / sizes.clamp(min=1e-6) * len(rows) ** 0.5).float()
+
+
+def likeness(real: list[Tensor], made: list[Tensor]) -> Tensor:
+    """Mean absolute difference of maps of :class:`g3an.perception.Perception`, a mean over the maps."""
+    return torch.stack([F.l1_loss(x.float(), y.float()) for x, y in zip(made, real, strict=True)]).mean()

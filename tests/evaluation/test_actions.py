@@ -1,0 +1,169 @@
+"""The measures of people in action, on drawings whose answers are known: shirts stand still, hands wave somewhere."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from g3an import cards
+from g3an.errors import G3ANError
+from g3an.evaluation import actions
+from g3an.evaluation.actions import action_probe, leave_one_person_out, measure_actions, what_stays, where_it_moves
+
+CLASSES = ("up", "down", "left", "right")
+HANDS = ((4, 28), (52, 28), (28, 4), (28, 52))
+"""Where the hand of each action waves, in pixels."""
+
+REAL_PEOPLE, PEOPLE, MOTIONS = 6, 10, 4
+
+
+def drawn(person: int, kind: int, reach: float, phase: float = 0.0) -> Tensor:
+    """A clip (3, 16, 64, 64): a shirt of the person's own colour, and a hand that comes and goes."""
+    video = torch.full((3, 16, 64, 64), -0.5)
+    colours = np.random.default_rng([person]).uniform(-0.9, 0.9, 3)
+    video[:, :, 20:44, 20:44] = torch.tensor(colours, dtype=torch.float32)[:, None, None, None]
+    y, x = HANDS[kind]
+    wave = reach * (0.5 + 0.5 * torch.sin(torch.arange(16) * 0.9 + phase))
+    video[:, :, y : y + 8, x : x + 8] += wave[None, :, None, None]
+    return video.clamp(-1, 1)
+
+
+class Filmed:
+    """Stands for Weizmann: every person does every action, over and over."""
+
+    name, classes, steps, mirror = "weizmann", CLASSES, (2,), True
+    subjects = tuple(f"person{i // 4}" for i in range(REAL_PEOPLE * 4))
+
+    def epoch(self, number: int, count: int) -> list[dict]:
+        clips = []
+        for k in range(count):
+            i = k % len(self.subjects)
+            random = np.random.default_rng([k])
+            video = drawn(100 + i // 4, i % 4, random.uniform(0.5, 1.0), random.uniform(0, 6))
+            clips.append({"video": video, "category": i % 4, "index": i})
+        return clips
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Measure a generator that makes clips by a function of (person, class, motion), all numbers from 0 up."""
+    monkeypatch.setattr(actions, "REAL_CLIPS", 96)
+
+    def start(make, classes=CLASSES, data=None):
+        def generate(generator, codes):
+            people = torch.unique(codes.z_a, dim=0, return_inverse=True)[1]
+            motions = torch.unique(codes.z_m, dim=0, return_inverse=True)[1]
+            # The fake knows classes by name, as a network does that lists them in an order of its own.
+            kinds = [CLASSES.index(classes[k]) for k in codes.c.argmax(1)]
+            return torch.stack([make(int(p), k, int(m)) for p, k, m in zip(people, kinds, motions, strict=True)])
+
+        monkeypatch.setattr(actions, "generate", generate)
+        config = SimpleNamespace(classes=tuple(classes), z_a_dim=128, z_m_dim=10)
+        return measure_actions(SimpleNamespace(config=config), data or Filmed(), people=PEOPLE, motions=MOTIONS)  # type: ignore[arg-type]
+
+    return start
+
+
+def like_the_data(person: int, kind: int, motion: int) -> Tensor:
+    random = np.random.default_rng([person, kind, motion])
+    return drawn(person, kind, random.uniform(0.5, 1.0), random.uniform(0, 6))
+
+
+def test_a_perfect_generator_is_found_perfect(run):
+    report = run(like_the_data)
+    assert report.category_accuracy == report.category_accuracy_data == 1.0
+    assert report.same_person > 0.95 and report.same_person_data == 1.0, "a few waves reach into the shirt's cells"
+    assert report.diversity == pytest.approx(1, abs=0.25) and report.motion_energy == pytest.approx(1, abs=0.1)
+    assert report.motion_variance["where_it_moves"] == pytest.approx(1, abs=0.3)
+    assert report.clips == PEOPLE * 4 * MOTIONS and report.identity_threshold < 0
+
+
+def test_each_failure_shows_in_its_own_number(run):
+    half = run(lambda person, kind, motion: like_the_data(person, kind if motion % 2 else (kind + 1) % 4, motion))
+    assert half.category_accuracy == pytest.approx(0.5)
+    one_motion = run(lambda person, kind, motion: like_the_data(person, kind, 0))
+    assert one_motion.motion_variance["where_it_moves"] < 1e-9 and one_motion.category_accuracy == 1.0
+    assert run(lambda person, kind, motion: like_the_data(0, kind, motion)).diversity < 0.2
+    assert run(lambda person, kind, motion: like_the_data(motion, kind, motion)).same_person < 0.2
+    assert run(lambda *codes: like_the_data(*codes)[:, :1].expand(3, 16, 64, 64)).motion_energy == 0
+
+
+def test_the_order_of_the_network_s_categories_does_not_matter(run):
+    assert run(like_the_data, CLASSES[::-1]).category_accuracy == 1.0
+
+
+def test_what_cannot_be_measured_is_refused(run):
+    with pytest.raises(G3ANError, match="The network makes up, down; weizmann has up, down, left, right"):
+        run(like_the_data, CLASSES[:2])
+    with pytest.raises(G3ANError, match="not finite"):
+        run(lambda *codes: torch.full((3, 16, 64, 64), float("nan")))
+
+    class Still(Filmed):
+        def epoch(self, number, count):
+            frozen = [clip["video"][:, :1].expand(3, 16, 64, 64) for clip in super().epoch(number, count)]
+            return [{**clip, "video": video} for clip, video in zip(super().epoch(number, count), frozen, strict=True)]
+
+    with pytest.raises(G3ANError, match="stand still"):
+        run(like_the_data, data=Still())
+    for function in (where_it_moves, what_stays):
+        with pytest.raises(G3ANError, match=r"\(n, 3, T, H, W\)"):
+            function(torch.zeros(3, 16, 64, 64))
+
+
+def test_the_two_pictures_see_one_thing_each():
+    clip = drawn(0, 1, 0.9)[None]
+    moves = where_it_moves(clip).reshape(2, 16, 16)
+    assert moves[:, 13:15, 7:9].min() > 0.1 and moves[:, :12].max() == 0, "the hand, and nothing else"
+    assert where_it_moves(drawn(5, 1, 0.9)[None]) == pytest.approx(moves.ravel()[None], abs=1e-3), "whoever it is"
+    assert np.allclose(what_stays(clip), what_stays(torch.cat([clip[:, :, 8:], clip[:, :, :8]], 2)))
+    assert np.abs(what_stays(clip) - what_stays(drawn(5, 1, 0.9)[None])).max() > 0.2
+
+
+def test_a_person_is_read_by_a_probe_that_never_saw_them():
+    """Everyone has habits: a probe that knew the person would read one who waves elsewhere, one that did not cannot."""
+    clips, kinds, who = [], [], []
+    for person in range(4):
+        for k in range(12):
+            # Person 3 does "up" where all others do "down", and the other way round.
+            kind = k % 2
+            clips.append(drawn(person, 1 - kind if person == 3 else kind, 0.6 + 0.02 * k))
+            kinds.append(kind)
+            who.append(f"p{person}")
+    moves, labels, people = where_it_moves(torch.stack(clips)), np.array(kinds), np.array(who)
+    right = leave_one_person_out(moves, labels, people) == labels
+    own = people == "p3"
+    assert right[~own].all() and not right[own].any()
+    assert (action_probe(moves[own], labels[own]).predict(moves[own]) == labels[own]).all()
+
+
+def test_leaving_one_out_needs_others():
+    moves = np.random.default_rng(0).standard_normal((8, 4))
+    with pytest.raises(G3ANError, match="two people or more"):
+        leave_one_person_out(moves, np.arange(8) % 2, np.array(["a"] * 8))
+    with pytest.raises(G3ANError, match="Only b does action 2"):
+        leave_one_person_out(moves, np.array([0, 1, 0, 1, 0, 1, 2, 2]), np.array(["a"] * 4 + ["b"] * 4))
+
+
+def test_cards_measure_weizmann_at_the_pace_of_the_training(monkeypatch):
+    seen = []
+    monkeypatch.setattr(cards, "measure_actions", lambda generator, data: seen.append(data) or "measured")
+    conditional = SimpleNamespace(config=SimpleNamespace(conditional=True))
+    data = Filmed()
+    assert cards.measured(conditional, data, [3, 1]) == "measured"  # type: ignore[arg-type]
+    assert seen[0].steps == (1, 3) and not seen[0].mirror and data.steps == (2,) and data.mirror
+    assert cards.measured(SimpleNamespace(config=SimpleNamespace(conditional=False)), data, [1]) is None  # type: ignore[arg-type]
+    data.name = "shapes"
+    assert cards.measured(conditional, data, [1]) is None  # type: ignore[arg-type]
+
+
+def test_the_card_tells_actions_from_expressions(run):
+    found = run(like_the_data).to_dict()
+    text = "\n".join(cards._measured(found))
+    assert "actions read as asked for: 100.0% (real clips of people whom the probe did not know: 100.0%)" in text
+    assert "test person" not in text and "where it moves" in text and f"{found['clips']:,} generated clips" in text
+    faces = "\n".join(cards._measured({**found, "motion_variance": {"peak": 0.5}}))
+    assert "expressions read as asked for" in faces and "test person" in faces

@@ -1,0 +1,220 @@
+"""Codes read from real clips, and what keeps them apart."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from g3an.config import ModelConfig, TrainConfig
+from g3an.data import ClipDataset, open_dataset
+from g3an.errors import G3ANError
+from g3an.generator import Generator
+from g3an.reconstruction import LEAST_GAIN, LEAST_LOOK_GAIN, LOOKS, NEAR, NOISE, Encoder, Quiet, noisy
+from g3an.training import _batches, train
+
+CONFIG = ModelConfig.from_preset("small", widths=(16, 8, 8, 8, 8), attention_after=(), classes=("a", "b"))
+
+
+@pytest.fixture(scope="module")
+def data() -> ClipDataset:
+    return open_dataset("shapes", length=16)
+
+
+@pytest.fixture(scope="module")
+def encoder(data: ClipDataset) -> Encoder:
+    torch.manual_seed(0)
+    model = ModelConfig.from_preset("small", classes=tuple(data.classes))
+    return Encoder(model, data.subjects).fit(data, count=256)
+
+
+@pytest.fixture(scope="module")
+def clips(data: ClipDataset) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    epoch = data.epoch(0, 64)
+    some = [epoch[k] for k in range(64)]
+    c = torch.nn.functional.one_hot(torch.tensor([clip["category"] for clip in some]), len(data.classes)).float()
+    return torch.stack([clip["video"] for clip in some]), torch.tensor([clip["index"] for clip in some]), c
+
+
+def test_a_person_has_one_z_a_and_people_are_white(encoder, clips, data):
+    video, index, c = clips
+    z_a, _ = encoder(video, index, c)
+    people = len(set(data.subjects))
+    assert z_a.shape == (64, min(LOOKS, people - 1))
+    assert torch.equal(z_a, encoder(video.roll(1, 0), index, c)[0]), "z_a never sees the clip"
+    for subject in set(data.subjects):
+        own = [k for k, i in enumerate(index) if data.subjects[i] == subject]
+        assert all(torch.equal(z_a[own[0]], z_a[k]) for k in own)
+    videos = torch.tensor([data.subjects.index(subject) for subject in sorted(set(data.subjects))])
+    every = encoder(video[:1].expand(people, -1, -1, -1, -1), videos, torch.eye(len(data.classes))[[0] * people])[0]
+    strong = every.std(0, correction=0) > 0.9  # components of rounding alone have no variance to bring to 1
+    assert strong.sum() >= 2 and every.mean(0).abs().max() < 1e-3
+    assert torch.allclose(every[:, strong].T @ every[:, strong] / people, torch.eye(int(strong.sum())), atol=0.02)
+
+
+def test_z_m_tells_no_category_by_mean_or_covariance(encoder, data):
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for weight in encoder.motion.parameters():  # any network, not only one that has yet to learn
+            weight += 0.1 * torch.randn_like(weight)
+    kinds = (encoder.shares > 0).float()
+    epoch = data.epoch(2**29, 256)
+    some = [epoch[k] for k in range(256)]
+    video, index = torch.stack([x["video"] for x in some]), torch.tensor([x["index"] for x in some])
+    z_m = encoder(video, index, kinds[:256])[1]
+    assert z_m.shape == (256, 10)
+    for kind in range(len(data.classes)):
+        own = z_m[kinds[:256].argmax(1) == kind]
+        # Of the 3,000 that it is whitened over these are most, again and again.
+        assert own.mean(0).abs().max() < 0.15
+        assert torch.allclose(own.T @ own / len(own), torch.eye(10), atol=0.35)
+
+
+def test_z_m_changes_with_the_clip_and_is_the_same_in_half_precision(encoder, clips):
+    video, index, c = clips
+    z_m = encoder(video, index, c)[1]
+    assert (z_m - encoder(video.flip(2), index, c)[1]).abs().mean() > 0.05
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(encoder(video, index, c)[1], z_m)
+
+
+def test_gradients_reach_people_and_the_reader_of_motion(encoder, clips):
+    z_a, z_m = encoder(*clips)
+    (z_a[0].square().sum() + z_m[0].square().sum()).backward()
+    assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in encoder.parameters())
+
+
+def test_a_fit_is_the_same_again_and_draws_nothing_from_the_global_generator(data):
+    plain = ModelConfig.from_preset("small")
+    torch.manual_seed(1)
+    one, two = (Encoder(plain, data.subjects) for _ in range(2))
+    state = torch.random.get_rng_state()
+    one.fit(data, count=160)
+    two.fit(data, count=160)
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert torch.equal(one.people, two.people) and torch.equal(one.move_axes, two.move_axes)
+    gains = one.gains
+    assert gains[0] == 1 and (gains[:-1] >= gains[1:] - 1e-6).all()
+    known = one.people.shape[1]
+    assert gains[:known].min() >= LEAST_LOOK_GAIN and (gains[known:] == LEAST_GAIN).all()
+
+
+def test_one_person_is_a_clear_sentence():
+    with pytest.raises(G3ANError, match="show one person only"):
+        Encoder(CONFIG, ["ann", "ann"])
+
+
+def test_noise_fills_z_a_up_and_blurs_what_is_known():
+    z_a, z_m = noisy(torch.full((4000, 8), 3.0), torch.zeros(4000, 10), 128, torch.Generator().manual_seed(0))
+    assert z_a.shape == (4000, 128) and z_m.shape == (4000, 10)
+    assert z_a[:, :8].mean() == pytest.approx(3, abs=0.01) and z_a[:, :8].std() == pytest.approx(NOISE, rel=0.05)
+    assert z_a[:, 8:].std() == pytest.approx(1, rel=0.05) and z_m.std() == pytest.approx(NOISE, rel=0.05)
+
+
+def test_what_changes_counts_for_more_above_all_in_the_window(encoder):
+    index = torch.tensor([0])
+    portrait = encoder.portrait[encoder.who[index]]
+    real = portrait[:, :, None].repeat(1, 1, 4, 1, 1)
+    top, left = (int(place) for place in encoder.window)
+    outside = (top + NEAR + 4) % 64 if top + NEAR + 4 < 64 else 0
+    real[:, :, :, top + 8 : top + 12, left + 8 : left + 12] += 0.5
+    real[:, :, :, outside : outside + 4, :4] += 0.5
+
+    def lost(rows, columns):
+        made = real.clone()
+        made[:, :, :, rows : rows + 4, columns : columns + 4] += 0.1
+        return encoder.lost(real, made, index)
+
+    assert encoder.lost(real, real, index) == 0
+    within, beside, still = lost(top + 8, left + 8), lost(outside, 0), lost(top + 20, left + 20)
+    assert within > 3 * beside > 9 * still > 0
+
+
+def test_the_window_is_where_people_change(encoder, data):
+    assert encoder.window.min() >= 0 and encoder.window.max() <= 64 - NEAR
+    frames = torch.randn(2, 3, 64, 64)
+    near, (top, left) = encoder.near(frames), (int(place) for place in encoder.window)
+    assert near.shape == frames.shape
+    assert torch.allclose(near.mean((2, 3)), frames[:, :, top : top + NEAR, left : left + NEAR].mean((2, 3)), atol=0.05)
+    videos = [data.clip(i, 0)["video"] - encoder.portrait[encoder.who[i]][:, None] for i in range(len(data))]
+    change = torch.stack(videos).abs().mean((0, 1, 2))
+    assert encoder.near(change[None, None]).mean() > change.mean()
+
+
+def test_quiet_scales_the_first_weights_and_their_steps():
+    torch.manual_seed(0)
+    generator, gains = Generator(CONFIG), torch.linspace(1, 0, 128)
+    before = [weight.detach().clone() for weight in Quiet(generator, gains, begin=False).weights]
+    quiet = Quiet(generator, gains, begin=True)
+    assert [weight.shape[0] for weight in quiet.weights] == [128, 140]
+    for weight, old in zip(quiet.weights, before, strict=True):
+        assert torch.allclose(weight[:128], old[:128] * gains[:, None, None, None, None])
+        assert torch.equal(weight[128:], old[128:]), "z_m and c are left as they are"
+    held = [weight.detach().clone() for weight in quiet.weights]
+    with quiet, torch.no_grad():
+        for weight in quiet.weights:
+            weight += 1
+    for weight, old in zip(quiet.weights, held, strict=True):
+        assert torch.allclose((weight - old)[:128].mean((1, 2, 3, 4)), gains, atol=1e-5)
+        assert torch.allclose(weight[128:], old[128:] + 1)
+
+
+@pytest.mark.parametrize("wrong", [{"together": 2}, {"perception": 0.0}, {"batch": 12}, {"mirror": True}])
+def test_reconstruction_says_what_it_needs(wrong):
+    settings = {"batch": 8, "together": 4, "diversity": 0.0, "perception": 1.0, "reconstruction": 1.0, "mirror": False}
+    TrainConfig.from_profile("smoke", **settings)
+    with pytest.raises(G3ANError, match="reconstruction is 1; it needs"):
+        TrainConfig.from_profile("smoke", **(settings | wrong))
+    with pytest.raises(G3ANError, match="reconstruction_alone is 5"):
+        TrainConfig.from_profile("smoke", reconstruction_alone=5)
+    with pytest.raises(G3ANError, match=r"reading is 0\.5; it needs reconstruction"):
+        TrainConfig.from_profile("smoke", reading=0.5)
+
+
+def test_a_reader_is_for_data_whose_factors_are_known(tmp_path):
+    config = TrainConfig.from_profile("faces", steps=1)
+    with pytest.raises(G3ANError, match=r"data whose factors are known, mug-sim or uva-nemo-sim, and not shapes"):
+        train(tmp_path / "run", "shapes", None, CONFIG_SHAPES, config, progress=False, device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_gives_back_then_competes_and_resumes_to_the_same_weights(tmp_path, monkeypatch):
+    fit = Encoder.fit
+    monkeypatch.setattr(Encoder, "fit", lambda encoder, data, seed: fit(encoder, data, seed, count=160))
+
+    def settings(steps: int) -> TrainConfig:
+        return TrainConfig.from_profile(
+            "smoke", steps=steps, batch=8, together=4, perception=1.0, diversity=1.0, batch_spread=True,
+            reconstruction=5.0, reconstruction_alone=2, mirror=False, checkpoint_every=1, sample_every=4,
+        )  # fmt: skip
+
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(whole, "shapes", None, CONFIG_SHAPES, settings(4), progress=False, device="cpu")
+    for steps in (1, 3, 4):
+        train(parts, "shapes", None, CONFIG_SHAPES, settings(steps), resume=steps > 1, progress=False, device="cpu")
+    log = (whole / "log.jsonl").read_text().splitlines()
+    assert '"loss_pixels"' in log[0] and '"loss_video"' not in log[0]
+    assert '"loss_pixels"' in log[3] and '"loss_video"' in log[3]
+    assert (whole / "generator.safetensors").read_bytes() == (parts / "generator.safetensors").read_bytes()
+
+
+CONFIG_SHAPES = ModelConfig.from_preset("small", widths=(16, 8, 8, 8, 8), attention_after=())
+
+
+def test_some_frames_are_those_of_all_frames():
+    torch.manual_seed(0)
+    for config in (CONFIG, ModelConfig.from_preset("small", widths=(16, 8, 8, 8, 8), attention_after=(4,))):
+        generator = Generator(config).eval()
+        z_a, z_m = torch.randn(2, 128), torch.randn(2, 10)
+        c = torch.eye(2) if config.classes else None
+        frames = torch.tensor([3, 11])
+        some, every = generator(z_a, z_m, c, frames=frames), generator(z_a, z_m, c)
+        assert torch.allclose(some, every[:, :, frames], atol=1e-5)
+
+
+@pytest.mark.parametrize(("steps", "alone"), [(3, 100), (7, 5), (23, 0), (15, 12)])
+def test_a_run_takes_the_steps_that_it_was_asked_for(data, steps, alone):
+    config = TrainConfig.from_profile(
+        "smoke", steps=steps, batch=8, together=4, steps_per_epoch=10, perception=1.0, reconstruction=float(alone > 0),
+        reconstruction_alone=alone, mirror=False,
+    )  # fmt: skip
+    assert [step for step, _ in _batches(data, config, 2, slice(0, 8))] == list(range(2, steps))
