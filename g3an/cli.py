@@ -233,6 +233,85 @@ def evaluate(
 
 
 @app.command()
+def disentangle(
+    weights: Annotated[str, typer.Option(help="A shipped network of simulated faces, or the path of one of yours.")],
+    people: Annotated[int, typer.Option(help="Appearance codes that are crossed with all motion codes.")] = 24,
+    motions: Annotated[int, typer.Option(help="Motion codes, each with every category.")] = 8,
+    random: Annotated[int, typer.Option(help="Clips of independent codes, for DCI, MIG and SAP.")] = 1024,
+    seed: Annotated[int, typer.Option(help="Of all codes.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Also write the numbers here, as JSON.")] = None,
+) -> None:
+    """Measure what z_a, z_m and c of a network of simulated faces change: Figures 3 to 16 as numbers."""
+    from g3an.checkpoints import load_generator
+    from g3an.evaluation.codes import measure_codes
+    from g3an.evaluation.page import codes
+    from g3an.evaluation.stored import ranked_dimensions, refuse_unless_faces
+    from g3an.files import write_json
+
+    generator = load_generator(weights)
+    refuse_unless_faces(generator)
+    found = measure_codes(
+        generator, people=people, motions=motions, random=random, ranked=ranked_dimensions(generator), seed=seed
+    ).to_dict()
+    if out:
+        write_json(out, found)
+    for line in codes(found):
+        _print(line)
+
+
+@app.command()
+def memory(
+    weights: Annotated[str, typer.Option(help="A shipped network, or the path of one of yours.")],
+    dataset: Annotated[str, typer.Option(help="What it was trained on: mug-sim, weizmann, prepared, ...")],
+    root: Annotated[Path | None, typer.Option(help="Where the data set lies.")] = None,
+    extractor: Annotated[str, typer.Option(help="factors or transnetv2; by default what knows such clips.")] = "",
+    samples: Annotated[int, typer.Option(help="Generated clips.")] = 512,
+    seed: Annotated[int, typer.Option(help="Of their codes.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Also write the numbers here, as JSON.")] = None,
+) -> None:
+    """Measure whether a network repeats its training clips, and whether its people stay themselves."""
+    from g3an.checkpoints import load_generator
+    from g3an.evaluation import page
+    from g3an.evaluation.extractors import open_extractor
+    from g3an.evaluation.stored import extractors_of, fresh_clips, measure_consistency, measure_memory, training_clips
+    from g3an.files import write_json
+
+    generator = load_generator(weights)
+    known = training_clips(generator, dataset, root)
+    network = open_extractor(extractor or extractors_of(dataset)[0])
+    found = measure_memory(generator, known, fresh_clips(generator, dataset), network, samples=samples, seed=seed)
+    stays = measure_consistency(generator, known, seed=seed)
+    if out:
+        write_json(out, {"memory": found, "consistency": stays})
+    for line in [*page.memory(found), "", *page.consistency(stays)]:
+        _print(line)
+
+
+@app.command()
+def results(
+    networks: Annotated[list[str] | None, typer.Argument(help="Shipped networks; none means all.")] = None,
+    weizmann: Annotated[Path | None, typer.Option(help="Where its clips lie; without, its numbers are kept.")] = None,
+    ablation: Annotated[Path | None, typer.Option(help="results.json of the ablation sweep, to be taken in.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Measure again what is stored, too.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The file to write instead of reports/results.json.")] = None,
+) -> None:
+    """Measure the shipped networks, resumably, and write reports/results.json and results.md."""
+    from g3an import runs
+    from g3an.evaluation.page import write_page
+    from g3an.evaluation.stored import PACKAGED, measure_shipped
+    from g3an.files import write_json
+
+    roots = {"weizmann": weizmann} if weizmann else {}
+    path = out or runs.project_root() / "reports" / "results.json"
+    found = measure_shipped(path, roots, only=networks or (), ablation=ablation, force=force, say=_print)
+    if out is None:
+        write_json(PACKAGED, found)  # for notebook 05 where there is no checkout
+    out, page = path, path.with_suffix(".md")
+    write_page(found, page)
+    _print(f"Results: {_short(out)} and {_short(page)}")
+
+
+@app.command()
 def prepare(
     source: Annotated[Path, typer.Argument(help="Videos, frame folders or strips, in folders by class.")],
     dest: Annotated[Path, typer.Argument(help="Where the checked clips and their index go.")],

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -137,3 +138,57 @@ def test_a_measurement_is_printed_and_written(monkeypatch, tmp_path, capsys):
     assert call(monkeypatch, "bench", "fsa", "--json", str(tmp_path / "b.json")) == 0
     assert json.loads((tmp_path / "b.json").read_text())["threads"] == 2
     assert "channels" in capsys.readouterr().out
+
+
+def test_factors_are_read_of_faces_only():
+    done = g3an("disentangle", "--weights", "weizmann")
+    assert done.returncode == 2 and "factors can be read of simulated faces only" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_codes_change_is_told_and_written(monkeypatch, tmp_path, capsys):
+    from g3an.evaluation import codes, stored
+
+    known = stored.read_stored()["networks"]["mug-sim"]["codes"]["found"]
+    asked = {}
+
+    def measured(generator, **how):
+        asked.update(how)
+        return SimpleNamespace(to_dict=lambda: known)
+
+    monkeypatch.setattr(codes, "measure_codes", measured)
+    out = tmp_path / "codes.json"
+    assert call(monkeypatch, "disentangle", "--weights", "mug-sim", "--people", "5", "--out", str(out)) == 0
+    told = capsys.readouterr().out
+    assert "Figure 3 as numbers" in told and "Figure 16 as numbers" in told
+    assert json.loads(out.read_text()) == known
+    assert asked["people"] == 5 and {0, 1, 5} <= set(asked["ranked"]["motion"])
+
+
+def test_repeated_clips_are_looked_for_in_what_the_network_learned_from(monkeypatch, tmp_path, capsys):
+    from g3an.evaluation import stored
+
+    known = stored.read_stored()["networks"]["weizmann"]
+    seen = []
+
+    def measured(generator, train, fresh, extractor, **how):
+        seen.append((train.name, train.steps, fresh, extractor.name, how["samples"]))
+        return known["memory"]["found"]
+
+    monkeypatch.setattr(stored, "measure_memory", measured)
+    monkeypatch.setattr(stored, "measure_consistency", lambda *_, **__: known["consistency"]["found"])
+    words = ("--weights", "weizmann", "--dataset", "shapes", "--samples", "8", "--out", str(tmp_path / "m.json"))
+    assert call(monkeypatch, "memory", *words) == 0
+    assert seen == [("shapes", (2,), None, "transnetv2", 8)]
+    assert "Identity consistency" in capsys.readouterr().out
+    assert json.loads((tmp_path / "m.json").read_text())["memory"] == known["memory"]["found"]
+
+
+def test_results_go_to_a_file_and_a_page(monkeypatch, tmp_path, capsys):
+    from g3an.evaluation import page, stored
+
+    monkeypatch.setattr(stored, "_sections", lambda *_: {})
+    out = tmp_path / "results.json"
+    assert call(monkeypatch, "results", "mug-sim", "--out", str(out)) == 0
+    assert (tmp_path / "results.md").read_text() == page.page(stored.read_stored(out))
+    assert "results.md" in capsys.readouterr().out

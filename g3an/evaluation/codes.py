@@ -6,7 +6,7 @@ head by :class:`Looks`. All of them learned from train people of the simulated s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -69,7 +69,7 @@ class Reader:
         looks = self.looks.read(videos, read)[:, self.places]
         return Factors(self.names, np.concatenate([looks, moves(read).double().numpy()], 1), read)
 
-    def made(self, generator: Any, codes: Codes, label: str, progress: bool) -> Factors:
+    def made(self, generator: Any, codes: Codes, label: str = "", progress: bool = False) -> Factors:
         """Read what a generator makes of codes, 32 clips at a time, so that any number fits into memory."""
         parts = []
         for start in tqdm(range(0, len(codes), 32), desc=label, disable=not progress):
@@ -172,7 +172,7 @@ class Codebook:
 
 
 def measure_codes(
-    generator: Any, *, people: int = 24, motions: int = 8, random: int = 1024, ranked: dict[str, Sequence[int]],
+    generator: Any, *, people: int = 24, motions: int = 8, random: int = 1024, ranked: Mapping[str, Sequence[int]],
     bases: int = 8, pairs: int = 100, seed: int = 0, draws: int = 200, reader: Reader | None = None,
     progress: bool = True,
 ) -> Codebook:  # fmt: skip
@@ -212,12 +212,12 @@ def measure_codes(
     joined, values = np.concatenate(codes, 1), seen.values
     if classes:
         values = np.concatenate([values, seen.expression], 1)
+    every = [(part, dimension) for part, dimensions in ranked.items() for dimension in dimensions]
     moved = [
-        _moved(generator, reader, part, dimension, seen.values.std(0), bases, seed + 2, progress)
-        for part, dimensions in ranked.items()
-        for dimension in dimensions
+        _moved(generator, reader, part, dimension, seen.values.std(0), bases, seed + 2)
+        for part, dimension in tqdm(every, desc="dimensions", disable=not progress)
     ]
-    switched = _switched(generator, reader, pairs, seed + 3, progress)
+    switched = _switched(generator, reader, pairs, seed + 3)
     clips = random + crossed_clips + len(moved) * bases * len(STEPS) + 4 * pairs
     return Codebook(
         names, shares, dci(joined, values, groups), dci(joined, values), mig(joined, values), sap(joined, values),
@@ -253,11 +253,10 @@ def _crossed(
 
 
 def _moved(
-    generator: Any, reader: Reader, part: str, dimension: int, spread: np.ndarray, bases: int, seed: int,
-    progress: bool,
+    generator: Any, reader: Reader, part: str, dimension: int, spread: np.ndarray, bases: int, seed: int
 ) -> Moved:  # fmt: skip
     codes = traverse(sample_codes(generator.config, bases, seed), part, dimension, STEPS)
-    seen = reader.made(generator, codes, f"{part} {dimension}", progress)
+    seen = reader.made(generator, codes)
     values = seen.values.reshape(bases, len(STEPS), -1)
     extent = (values[:, -1] - values[:, 0]).mean(0) / np.maximum(spread, 1e-9)
     own = np.array([(name in MOVES) == (part == "motion") for name in seen.names])
@@ -271,13 +270,13 @@ def _moved(
     )  # fmt: skip
 
 
-def _switched(generator: Any, reader: Reader, pairs: int, seed: int, progress: bool) -> Switched:
+def _switched(generator: Any, reader: Reader, pairs: int, seed: int) -> Switched:
     first, second = (sample_codes(generator.config, pairs, number) for number in (2 * seed, 2 * seed + 1))
     if second.c is not None:  # another category, so that there is something to follow
         second = Codes(second.z_a, second.z_m, second.c.roll(1, 1))
     after = switch_motion(first, second)
     a, b, a_after, b_after = (
-        reader.made(generator, codes, "motion switch", progress).read for codes in (first, second, *after)
+        reader.made(generator, codes).read for codes in (first, second, *after)
     )
 
     def nearer(x: Tensor, wanted: Tensor, other: Tensor) -> Tensor:

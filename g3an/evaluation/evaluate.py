@@ -25,7 +25,7 @@ from g3an.latents import generate, sample_codes
 def evaluate(
     generator: Any, dataset: str, extractor: str | Extractor = "factors", root: str | Path | None = None, *,
     split: Split | None = None, clips: int = 2048, step: int = 1, seed: int = 0, draws: int = 50,
-    cache: str | Path | None = None, progress: bool = True,
+    cache: str | Path | None = None, cached: bool = True, progress: bool = True,
 ) -> list[Measurement]:  # fmt: skip
     """Measure a generator against real clips.
 
@@ -47,6 +47,8 @@ def evaluate(
         Resamples of the bootstrap.
     cache
         Folder for features; None: the user's cache folder, as for simulated faces.
+    cached
+        As for :func:`g3an.data.open_dataset`; False draws just the simulated clips that are needed.
 
     Returns
     -------
@@ -61,7 +63,7 @@ def evaluate(
     chosen = open_extractor(extractor) if isinstance(extractor, str) else extractor
     whose: Split = split or ("test" if dataset in SETS else "all")
     length = generator.frame_count()
-    data = open_dataset(dataset, root, split=whose, length=length, steps=(step,), seed=seed)
+    data = open_dataset(dataset, root, split=whose, length=length, steps=(step,), seed=seed, cached=cached)
     protocol = Protocol(
         dataset, str(whose), chosen.name, chosen.hash, clips=clips, length=length, step=step,
         normalisation=chosen.normalisation, seed=seed,
