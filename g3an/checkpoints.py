@@ -170,6 +170,46 @@ def _load_exactly(network: nn.Module, tensors: dict[str, Tensor], source: str) -
     network.load_state_dict(tensors, strict=False)
 
 
+def begin_from(generator: Generator, name_or_path: str | Path) -> list[dict[str, Any]]:
+    """Give a generator, in place, the weights of another, to go on training from.
+
+    Parameters
+    ----------
+    generator
+        With spectral norm. The weights that were folded are divided by their norms again, which leaves them as they
+        are; where they are not, batch norm makes up for it.
+    name_or_path
+        As for :func:`load_generator`.
+
+    Returns
+    -------
+    list of dict
+        What the card says of where these weights come from, oldest first: ``weights_hash``, ``steps``, ``clips_seen``,
+        ``training_seconds``, ``training`` and ``training_changes`` of each.
+
+    Raises
+    ------
+    G3ANError
+        Weights that cannot be loaded, or of another configuration.
+    """
+    other = load_generator(name_or_path)
+    mine, its = generator.config.to_dict(), other.config.to_dict()
+    if unlike := [name for name in mine if name != "preset" and mine[name] != its[name]]:
+        raise G3ANError(
+            f"{name_or_path} has another {', '.join(unlike)} than the network that is to be trained: "
+            f"{its[unlike[0]]} instead of {mine[unlike[0]]}. Train with the same, or from the start."
+        )
+    weights = other.state_dict()
+    for path, module in generator.named_modules():
+        if parametrize.is_parametrized(module, "weight"):
+            weights[f"{path}.parametrizations.weight.original"] = weights.pop(f"{path}.weight")
+    generator.load_state_dict(weights, strict=False)
+    card: dict[str, Any] = other.card  # type: ignore[assignment]
+    about = ("steps", "clips_seen", "training_seconds", "training", "training_changes")
+    return [*card.get("origins", []),
+            {"weights_hash": other.weights_hash} | {name: card[name] for name in about if name in card}]  # fmt: skip
+
+
 def read_state(path: str | Path) -> Any:
     """Read a file written by ``torch.save``, tensors and plain types only.
 

@@ -33,6 +33,7 @@ class Benchmark(StrEnum):
     fsa = "fsa"
     train_step = "train-step"
     faces = "faces"
+    features = "features"
     figures = "figures"
     explorer = "explorer"
 
@@ -172,6 +173,9 @@ def train(
     ] = None,
     profile: Annotated[str, typer.Option(help="The training: smoke, ablation, small, faces or paper.")] = "small",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --run stopped.")] = False,
+    begin: Annotated[
+        str | None, typer.Option("--from", help="A shipped network, or the path of one, whose weights to begin with.")
+    ] = None,
     pairs: Annotated[
         list[str] | None,
         typer.Option(
@@ -200,7 +204,7 @@ def train(
     model = ModelConfig.from_preset(preset)
     if attention_after is not None:
         model = ModelConfig.from_preset(preset, attention_after=(attention_after,))
-    card = train_network(folder, dataset, root, model, config, resume=resume, device=device)
+    card = train_network(folder, dataset, root, model, config, resume=resume, device=device, begin=begin)
     _print(f"Weights: {_short(Path(card))}")
 
 
@@ -234,24 +238,26 @@ def evaluate(
 
 @app.command()
 def disentangle(
-    weights: Annotated[str, typer.Option(help="A shipped network of simulated faces, or the path of one of yours.")],
+    weights: Annotated[str, typer.Option(help="A shipped network, or the path of one of yours, of faces or Weizmann.")],
+    root: Annotated[Path | None, typer.Option(help="Where the real clips lie, for Weizmann.")] = None,
     people: Annotated[int, typer.Option(help="Appearance codes that are crossed with all motion codes.")] = 24,
     motions: Annotated[int, typer.Option(help="Motion codes, each with every category.")] = 8,
     random: Annotated[int, typer.Option(help="Clips of independent codes, for DCI, MIG and SAP.")] = 1024,
     seed: Annotated[int, typer.Option(help="Of all codes.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Also write the numbers here, as JSON.")] = None,
 ) -> None:
-    """Measure what z_a, z_m and c of a network of simulated faces change: Figures 3 to 16 as numbers."""
+    """Measure what z_a, z_m and c of a network change: Figures 3 to 16 as numbers."""
     from g3an.checkpoints import load_generator
     from g3an.evaluation.codes import measure_codes
     from g3an.evaluation.page import codes
-    from g3an.evaluation.stored import ranked_dimensions, refuse_unless_faces
+    from g3an.evaluation.stored import ranked_dimensions, reader_of
     from g3an.files import write_json
 
     generator = load_generator(weights)
-    refuse_unless_faces(generator)
+    reader = reader_of(generator, root)
     found = measure_codes(
-        generator, people=people, motions=motions, random=random, ranked=ranked_dimensions(generator), seed=seed
+        generator, people=people, motions=motions, random=random, ranked=ranked_dimensions(generator), seed=seed,
+        reader=reader,
     ).to_dict()
     if out:
         write_json(out, found)
@@ -367,7 +373,7 @@ def bench(
     name: Annotated[Benchmark, typer.Argument(help="What to measure.")],
     json: Annotated[Path | None, typer.Option("--json", help="Also write the numbers here.")] = None,
 ) -> None:
-    """Measure attention (fsa), a training step (train-step), simulated faces, each figure or the latent explorer."""
+    """Measure attention (fsa), a training step (train-step), simulated faces, features, figures or the explorer."""
     from g3an import bench as benches
     from g3an.files import write_json
 

@@ -136,6 +136,13 @@ class TrainConfig:
     reading
         Weight of what a reader of expressions sees in clips that are given back and not in the real ones; for simulated
         faces, whose factors it learns first. See :meth:`g3an.evaluation.factors.FactorNetwork.unlike`.
+    following
+        Weight of how far apart that reader sees the courses of a clip and of the one given back: how strong the
+        expression is, how the head turns and whether the lids close, frame by frame. z_m is then read from the courses
+        of the real clip, too. It needs ``reading``.
+    allotted
+        Whether codes are not read from clips but drawn from N(0, 1), each draw giving back the clip that falls to it.
+        For sets of few people, between whose codes there is much room: see :mod:`g3an.allotment`.
     augment
         What is done to real and generated clips alike before they are judged, of :data:`AUGMENTATIONS`; empty, as in
         the released code, does nothing. For sets of few clips.
@@ -179,6 +186,8 @@ class TrainConfig:
     reconstruction: float = 0.0
     reconstruction_alone: int = 0
     reading: float = 0.0
+    following: float = 0.0
+    allotted: bool = False
     augment: tuple[str, ...] = ()
     r1: float = 0.0
     r1_every: int = 8
@@ -228,6 +237,10 @@ class TrainConfig:
             raise G3ANError(f"reconstruction_alone is {self.reconstruction_alone}; it needs reconstruction above 0.")
         if self.reading and not self.reconstruction:
             raise G3ANError(f"reading is {self.reading:g}; it needs reconstruction above 0.")
+        if self.following and not self.reading:
+            raise G3ANError(f"following is {self.following:g}; it needs reading above 0.")
+        if self.allotted and (not self.reconstruction or self.following):
+            raise G3ANError("allotted needs reconstruction above 0, and no following: no codes are read from clips.")
         if self.perception and not 8 <= self.perception_frames <= self.clip_length:
             raise G3ANError(f"perception_frames is {self.perception_frames}; it must be from 8 to {self.clip_length}.")
         if self.clip_length < 16:

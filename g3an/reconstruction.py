@@ -23,10 +23,14 @@ from torch.nn import functional as F
 
 from g3an.config import ModelConfig
 from g3an.data import ClipDataset
+from g3an.data.faces.motion import COURSES
 from g3an.errors import G3ANError
+from g3an.evaluation.factors import FactorNetwork
 from g3an.generator import Generator
 
 SEEN_FRAMES = 8
+READ_FRAMES = 16
+"""Of which components of motion, and courses, are read."""
 LOOKS, MOTIONS = 64, 128
 """Numbers of z_a that tell of the person, where there are people enough; components of motion that z_m is read from."""
 NOISE = 0.1
@@ -53,6 +57,9 @@ class Encoder(nn.Module):
         The person of every video of the data set.
     width
         Of the network that reads z_m.
+    reader
+        Of simulated faces: the courses that it reads from a clip are then read along with z_m's components of motion,
+        in which a blink, two frames of a few pixels, does not stand out.
 
     Raises
     ------
@@ -60,24 +67,28 @@ class Encoder(nn.Module):
         There is only one person: nothing tells appearance from motion.
     """
 
-    def __init__(self, config: ModelConfig, subjects: Sequence[str], width: int = 256) -> None:
+    def __init__(
+        self, config: ModelConfig, subjects: Sequence[str], width: int = 256, reader: FactorNetwork | None = None
+    ) -> None:
         super().__init__()
         self.subjects = sorted(set(subjects))
         if len(self.subjects) < 2:
             raise G3ANError("Reconstruction tells appearance from motion by people; the clips show one person only.")
-        self.z_a_dim, self.kinds = config.z_a_dim, max(1, len(config.classes))
+        self.z_a_dim, self.z_m_dim, self.kinds = config.z_a_dim, config.z_m_dim, max(1, len(config.classes))
         self.classes = config.classes
         people, looks = len(self.subjects), min(LOOKS, config.z_a_dim, len(self.subjects) - 1)
         self.people = nn.Parameter(torch.zeros(people, looks))
+        self.reader = (reader,)  # in a tuple it is no part of this module: it is trained and saved elsewhere
+        told = MOTIONS + (READ_FRAMES * len(COURSES) if reader else 0)
         self.motion = nn.Sequential(
-            nn.Linear(MOTIONS + len(config.classes), width), nn.LeakyReLU(0.2),
+            nn.Linear(told + len(config.classes), width), nn.LeakyReLU(0.2),
             nn.Linear(width, width), nn.LeakyReLU(0.2), nn.Linear(width, config.z_m_dim),
         )  # fmt: skip
         size = SEEN_FRAMES * 32 * 32
         for name, *shape in (
             ("who", len(subjects)), ("average", people, 32 * 32), ("portrait", people, 3, 64, 64),
             ("gains", config.z_a_dim), ("move_mean", size), ("move_axes", size, MOTIONS),
-            ("moves", FITTED_CLIPS, MOTIONS), ("shares", FITTED_CLIPS, self.kinds), ("window", 2),
+            ("moves", FITTED_CLIPS, told), ("shares", FITTED_CLIPS, self.kinds), ("window", 2),
         ):  # fmt: skip
             self.register_buffer(name, torch.zeros(*shape))
         self.who = torch.tensor([self.subjects.index(subject) for subject in subjects])
@@ -87,7 +98,7 @@ class Encoder(nn.Module):
         self.gains: Tensor  # how much each number of z_a may say: see Quiet
         self.move_mean: Tensor
         self.move_axes: Tensor
-        self.moves: Tensor  # components of the clips that z_m is whitened over
+        self.moves: Tensor  # what z_m is read from, of the clips that it is whitened over
         self.shares: Tensor  # of each of them in its category's mean
 
     @torch.no_grad()
@@ -107,25 +118,27 @@ class Encoder(nn.Module):
         looks /= met
         self.portrait /= met[:, :, None, None]
         self.average.copy_(looks.unflatten(1, (3, -1)).mean(1))
-        axes = _whitening(looks - looks.mean(0), self.people.shape[1], seed)
+        axes = whitening(looks - looks.mean(0), self.people.shape[1], seed)
         self.people.copy_((looks - looks.mean(0)) @ axes)
         sizes = 1 / axes.norm(dim=0).clamp(min=1e-12)
         self.gains.fill_(LEAST_GAIN)[: len(sizes)] = (sizes / sizes[0]).clamp(LEAST_LOOK_GAIN, 1)
 
         epoch = data.epoch(2**29, count)
-        rows, kinds, change = [], [], torch.zeros(64, 64)
+        rows, courses, kinds, change = [], [], [], torch.zeros(64, 64)
         for k in range(count):
             clip = epoch[k]
-            rows.append(self._move(clip["video"][None], self.who[[clip["index"]]]))
+            rows.append(self.move(clip["video"][None], self.who[[clip["index"]]]))
+            courses.append(self._courses(clip["video"][None]))
             change += (clip["video"] - self.portrait[self.who[clip["index"]]][:, None]).abs().mean((0, 1))
             kinds.append(self.classes.index(data.classes[clip["category"]]) if self.classes else 0)
         found = F.avg_pool2d(change[None], NEAR, 1)[0]
         self.window.copy_(torch.stack([found.argmax() // found.shape[1], found.argmax() % found.shape[1]]))
         moves = torch.cat(rows)
         self.move_mean.copy_(moves.mean(0))
-        self.move_axes.copy_(_whitening(moves - moves.mean(0), MOTIONS, seed))
+        self.move_axes.copy_(whitening(moves - moves.mean(0), MOTIONS, seed))
         again = torch.arange(FITTED_CLIPS) % count  # every buffer keeps its size
-        self.moves.copy_(((moves - self.move_mean) @ self.move_axes)[again])
+        moves = (moves - self.move_mean) @ self.move_axes
+        self.moves.copy_(torch.cat([moves, torch.cat(courses)], 1)[again])
         shares = F.one_hot(torch.tensor(kinds)[again], self.kinds).float()
         self.shares.copy_(shares / shares.sum(0).clamp(min=1))
         return self
@@ -150,13 +163,18 @@ class Encoder(nn.Module):
         # In full precision: the components are small differences of large sums.
         with torch.autocast(video.device.type, enabled=False):
             who = self.who[index]
-            z_a = _white(self.people, torch.ones_like(self.people[:, :1]) / len(self.people))[0][who]
-            moves = (self._move(video, who) - self.move_mean) @ self.move_axes
+            z_a = self.codes_of_people()[who]
+            moves = (self.move(video, who) - self.move_mean) @ self.move_axes
+            moves = torch.cat([moves, self._courses(video)], 1)
             own = torch.zeros_like(who) if c is None else c.argmax(1)
             _, centres, roots = _white(self._read(self.moves, (self.shares > 0).float()), self.shares)
             away = self._read(moves, c) - centres[own]
             z_m = torch.linalg.solve_triangular(roots[own], away[:, :, None], upper=False)[:, :, 0]
         return z_a, z_m
+
+    def codes_of_people(self) -> Tensor:
+        """Whitened, in the order of ``subjects``: ``(people, 64)`` or fewer numbers."""
+        return _white(self.people, torch.ones_like(self.people[:, :1]) / len(self.people))[0]
 
     def lost(self, real: Tensor, made: Tensor, index: Tensor) -> Tensor:
         """Mean absolute difference of clips, weighed by how far a pixel is from its average in the person's clips.
@@ -189,7 +207,20 @@ class Encoder(nn.Module):
         read: Tensor = self.motion(torch.cat([moves, c.to(moves)], 1) if self.classes and c is not None else moves)
         return read + moves[:, : read.shape[1]]
 
-    def _move(self, video: Tensor, who: Tensor) -> Tensor:
+    @torch.no_grad()
+    def _courses(self, video: Tensor) -> Tensor:
+        """Each course in its scale, of every frame: ``(batch, 80)``, or ``(batch, 0)`` without a reader.
+
+        The reader learned from every second frame, so it reads the even ones and the odd ones by themselves.
+        """
+        (reader,) = self.reader
+        if reader is None:
+            return video.new_zeros(len(video), 0)
+        halves = [reader(video[:, :, first:READ_FRAMES:2].float()).course for first in (0, 1)]
+        both = torch.cat([(x - reader.course_middle[:, None]) / reader.course_scale[:, None] for x in halves], 2)
+        return both.flatten(1)
+
+    def move(self, video: Tensor, who: Tensor) -> Tensor:
         """How eight frames, evenly apart, differ from the person's average, in grey: ``(batch, 8192)``."""
         shown = torch.linspace(0, video.shape[2] - 1, SEEN_FRAMES).round().long()
         frames = F.interpolate(video[:, :, shown].float().mean(1), (32, 32), mode="area")
@@ -279,7 +310,7 @@ def _look(video: Tensor) -> Tensor:
     return F.interpolate(video.float().mean(2), (32, 32), mode="area").flatten(1)
 
 
-def _whitening(rows: Tensor, count: int, seed: int) -> Tensor:
+def whitening(rows: Tensor, count: int, seed: int) -> Tensor:
     """Axes of the largest ``count`` principal components, scaled so that each has unit variance: ``(size, count)``.
 
     A component's sign means nothing; it is chosen so that the largest weight is positive, for every machine alike.

@@ -31,8 +31,9 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm.auto import tqdm
 
+from g3an.allotment import Allotment
 from g3an.augment import augment
-from g3an.checkpoints import read_state, save_generator, write_state
+from g3an.checkpoints import begin_from, read_state, save_generator, write_state
 from g3an.config import ModelConfig, TrainConfig
 from g3an.data import ClipDataset, open_dataset
 from g3an.data.faces.sets import SETS
@@ -41,7 +42,7 @@ from g3an.discriminators import ImageDiscriminator, VideoDiscriminator
 from g3an.errors import G3ANError
 from g3an.evaluation.factors import FactorNetwork, fit_moves, load_factors, save_factors
 from g3an.evaluation.sliced import sliced_wasserstein
-from g3an.files import atomic_write, write_json
+from g3an.files import atomic_write, read_json, write_json
 from g3an.generator import Generator
 from g3an.perception import Perception, PerceptualDiscriminator, diversity_loss
 from g3an.reconstruction import MOTION_RATE, PEOPLE_RATE, Encoder, Quiet, likeness, noisy
@@ -191,6 +192,7 @@ def train(
     resume: bool = False,
     progress: bool = True,
     device: str = "auto",
+    begin: str | Path | None = None,
 ) -> Path:
     """Train a network and leave everything about it in ``run_dir``.
 
@@ -207,7 +209,7 @@ def train(
     Parameters
     ----------
     run_dir
-        A new folder, or with ``resume`` the folder of a run that was stopped.
+        A new folder, or with ``resume`` the folder of a run that was stopped, which knows what it began from.
     dataset_name, root
         As for :func:`g3an.data.open_dataset`.
     model
@@ -217,6 +219,9 @@ def train(
         :data:`CHANGEABLE` names (the learning rates, say) may differ: it holds from there on, and the card says so.
     device
         ``auto`` takes what accelerate finds, ``cpu`` stays on the processor.
+    begin
+        A shipped network, or the path of another, whose weights the generator begins with; its configuration must be
+        ``model``. Everything else (judges, codes of people) begins anew. The card names it, and all that it began from.
 
     Returns
     -------
@@ -226,8 +231,8 @@ def train(
     Raises
     ------
     G3ANError
-        Missing data, a folder that cannot be written, a loss that is NaN or has exploded, Ctrl-C (after
-        saving). The last good checkpoint is kept in each case.
+        Missing data, weights to begin from that do not fit, a folder that cannot be written, a loss that is NaN or has
+        exploded, Ctrl-C (after saving). The last good checkpoint is kept in each case.
     """
     run = Path(run_dir)
     checkpoints = run / "checkpoints"
@@ -261,8 +266,13 @@ def train(
         )
     state = _state_to_resume(run, resume, model, config, dataset_name)
 
+    origins: list[dict[str, Any]] = state["origins"] if state else []
     torch.manual_seed(config.seed)  # initial weights
     generator = Generator(model)
+    if begin is not None and not state:
+        origins = begin_from(generator, begin)
+    elif resume and not state and read_json(run / "config.json").get("origins"):
+        raise G3ANError(f"{run} was stopped before its first checkpoint: name what to begin from again (--from).")
     how = (config.discriminator_init, config.batch_spread)
     video_judge = VideoDiscriminator(len(classes), config.video_width, *how)
     image_judge = ImageDiscriminator(config.image_width, *how)
@@ -274,9 +284,19 @@ def train(
         config.learning_rate_d,
         config.betas,
     )
+    reader: FactorNetwork | None = None
+    if config.reading:
+        learned = run / "reader.safetensors"
+        with accelerator.main_process_first():
+            if not learned.exists():
+                # Another network than the shipped one, which measures what comes out: it learns from other clips.
+                learned.parent.mkdir(parents=True, exist_ok=True)
+                seed = config.seed + READER
+                save_factors(fit_moves((dataset_name,), root=root, seed=seed, progress=progress), learned)
+        reader = load_factors(learned).requires_grad_(False)
     encoder: nn.Module = nn.Linear(1, 1)  # an optimiser needs something
     if config.reconstruction:
-        encoder = Encoder(model, data.subjects)
+        encoder = Encoder(model, data.subjects, reader=reader if config.following else None)
     optimiser_e = torch.optim.Adam(
         [{"params": [weight], "lr": PEOPLE_RATE if name == "people" else MOTION_RATE}
          for name, weight in encoder.named_parameters()],
@@ -287,6 +307,7 @@ def train(
         "generator": generator, "video": video_judge, "image": image_judge, "deep": deep_judge,
         "encoder": encoder, "optimiser_e": optimiser_e, "optimiser_g": optimiser_g, "optimiser_d": optimiser_d,
     }  # fmt: skip
+    allotment: Allotment | None = None
     done, best, seconds = 0, math.inf, 0.0
     changes: list[dict[str, Any]] = state["changes"] if state else []
     quiet: AbstractContextManager[None] = nullcontext()
@@ -302,23 +323,16 @@ def train(
             for group in optimiser.param_groups:
                 group["lr"] = rate  # the state brought the rate it was saved with
         done, best, seconds = state["step"], state["best"], state["seconds"]
-    reader: FactorNetwork | None = None
-    if config.reading:
-        learned = run / "reader.safetensors"
-        with accelerator.main_process_first():
-            if not learned.exists():
-                # Another network than the shipped one, which measures what comes out: it learns from other clips.
-                learned.parent.mkdir(parents=True, exist_ok=True)
-                seed = config.seed + READER
-                save_factors(fit_moves((dataset_name,), root=root, seed=seed, progress=progress), learned)
-        reader = load_factors(learned).requires_grad_(False).to(accelerator.device)
     if isinstance(encoder, Encoder):
-        quiet = Quiet(generator, encoder.gains, begin="encoder" not in (state or {}))
+        allotment = Allotment(encoder, data, config.seed) if config.allotted else None
+        quiet = Quiet(generator, encoder.gains, begin=not state and not origins)
     if accelerator.num_processes > 1 and accelerator.device.type == "cuda":  # PyTorch has it for GPUs only
         generator = cast(Generator, nn.SyncBatchNorm.convert_sync_batchnorm(generator))
     generator, video_judge, image_judge, optimiser_g, optimiser_d = accelerator.prepare(
         generator, video_judge, image_judge, optimiser_g, optimiser_d
     )
+    if reader is not None:
+        reader.to(accelerator.device)
     if perception is not None:
         perception.to(accelerator.device)
         deep_judge = accelerator.prepare(deep_judge)
@@ -331,7 +345,7 @@ def train(
     main = accelerator.is_main_process
     log = _Log(run, done) if main else None
     if main:
-        write_json(run / "config.json", _described(model, config, data, dataset_name))
+        write_json(run / "config.json", _described(model, config, data, dataset_name) | {"origins": origins})
     local = config.batch // accelerator.num_processes
     groups = local // 4 if config.together == 4 else 1  # within which batch_spread is measured
     mine = slice(accelerator.process_index * local, (accelerator.process_index + 1) * local)
@@ -351,6 +365,7 @@ def train(
         content = {name: _bare(accelerator, named[name]).state_dict() for name in kept}
         content |= {"average": average.weights, "step": step, "best": best, "seconds": time.monotonic() - started}
         content |= {"model": model.to_dict(), "config": config.to_dict(), "dataset": dataset_name, "changes": changes}
+        content["origins"] = origins
         write_state(checkpoints / "last.pt", content)
 
     named = {
@@ -378,9 +393,15 @@ def train(
                 noise = torch.Generator().manual_seed(_mix(config.seed, step, 4, 0))
                 share = (accelerator.process_index, accelerator.num_processes)
                 c_read = None if c_real is None else c_real[first:]
-                read = encoder(real[first:], batch["index"][first:].to(accelerator.device), c_read)
                 assert z_a is not None and z_m is not None and perception is not None
-                read_a, read_m = noisy(read[0], read[1], model.z_a_dim, noise, share)
+                if allotment is not None:
+                    read_a, read_m, clips = (
+                        part.to(accelerator.device) for part in allotment.draw(batch["index"][first:], noise, share)
+                    )
+                    real = torch.cat([real[:first], clips])
+                else:
+                    read = encoder(real[first:], batch["index"][first:].to(accelerator.device), c_read)
+                    read_a, read_m = noisy(read[0], read[1], model.z_a_dim, noise, share)
                 z_a, z_m = torch.cat([z_a[:first], read_a]), torch.cat([z_m[:first], read_m])
                 c = None if c is None or c_read is None else torch.cat([c[:first], c_read])
                 looked_at = torch.randint(ALONE_FRAMES, (share[1], len(real) - first, 2), generator=noise)[share[0]]
@@ -389,7 +410,10 @@ def train(
                     looked_at.to(accelerator.device), perception, reader, config, losses,
                 )  # fmt: skip
             if alone:
-                shown = torch.randperm(config.clip_length, generator=noise)[:ALONE_FRAMES].sort().values
+                if config.following:  # which takes frames that are evenly apart
+                    shown = torch.arange(step % 2, config.clip_length, 2)[:ALONE_FRAMES]
+                else:
+                    shown = torch.randperm(config.clip_length, generator=noise)[:ALONE_FRAMES].sort().values
                 made = generator(z_a, z_m, c, frames=shown)
                 loss_g = give_back(real[:, :, shown], made)
             else:
@@ -473,7 +497,7 @@ def train(
                     best = distance
                     keep(step)
                     _copy(checkpoints / "last.pt", checkpoints / "best.pt")
-                    _save(sampler, run / "best", data, config, changes, step, distance, now - started)
+                    _save(sampler, run / "best", data, config, changes, origins, step, distance, now - started)
             # A process that was asked to stop stops all of them, at one step and once the state is saved.
             stopping = _mean(accelerator, torch.tensor(float(stop.asked), device=accelerator.device)).item() > 0
             if step % config.checkpoint_every == 0 or step == config.steps or stopping:
@@ -492,7 +516,7 @@ def train(
             sampler = average.network(bare, config.seed, config.statistics_passes)
             distance = _sample(sampler, reference, run, config.steps, config.seed)
         seconds = time.monotonic() - started
-        _save(sampler, run / "generator", data, config, changes, config.steps, distance, seconds)
+        _save(sampler, run / "generator", data, config, changes, origins, config.steps, distance, seconds)
     accelerator.wait_for_everyone()
     return card
 
@@ -578,6 +602,10 @@ def _lost(
     if reader is not None:
         losses["reading"] = reader.unlike(real, made.float())
         lost = lost + config.reading * losses["reading"]
+    if reader is not None and config.following:
+        every = real.shape[2] // ALONE_FRAMES  # as the reader learned them: every second frame of the clip
+        losses["courses"] = reader.astray(real[:, :, ::every], made[:, :, ::every].float())
+        lost = lost + config.following * losses["courses"]
     return config.reconstruction * lost
 
 
@@ -625,8 +653,9 @@ def _state_to_resume(
     fixed = [name for name in changed if name not in CHANGEABLE]
     if fixed:
         raise G3ANError(f"{run} was trained with another {', '.join(fixed)}; resume with the same, or start anew.")
-    state.setdefault("changes", [])  # both came later than the first runs
+    state.setdefault("changes", [])  # these came later than the first runs
     state.setdefault("deep", {})
+    state.setdefault("origins", [])
     if changed:
         state["changes"].append({"after_step": state["step"], "settings": changed})
     return state
@@ -668,7 +697,7 @@ def _reference_clips(data: ClipDataset, count: int) -> Tensor:
 
 def _save(
     sampler: Generator, path: Path, data: ClipDataset, config: TrainConfig, changes: list[dict[str, Any]],
-    step: int, distance: float, seconds: float,
+    origins: list[dict[str, Any]], step: int, distance: float, seconds: float,
 ) -> None:  # fmt: skip
     card = {
         "name": path.parent.name,
@@ -680,6 +709,7 @@ def _save(
         "sliced_wasserstein": round(distance, 4),
         "training": config.to_dict(),
         "training_changes": changes,
+        "origins": origins,
     }
     save_generator(path, sampler, card)
 

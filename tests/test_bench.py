@@ -36,6 +36,15 @@ def test_faces_are_timed_by_ray_caster():
         bench.faces(people=0)
 
 
+def test_features_are_timed_by_extractor():
+    result = bench.features(threads=1, clips=16)
+    assert result == json.loads(json.dumps(result)) and result["threads"] == 1
+    assert result["rows"][0]["extractor"] == "factors" and result["rows"][0]["clips"] == 16
+    assert all(row["seconds"] > 0 for row in result["rows"])
+    with pytest.raises(G3ANError, match="at least 8 clips"):
+        bench.features(clips=7)
+
+
 def test_both_forms_compute_the_same():
     module = FactorizedSelfAttention(16).eval()
     for part in (module.t, module.s):

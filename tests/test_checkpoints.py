@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from g3an.checkpoints import (
+    begin_from,
     fold_spectral_norm,
     import_official,
     load_generator,
@@ -47,6 +48,34 @@ def test_half_precision_stays_close(tmp_path: Path) -> None:
     generator = fold_spectral_norm(Generator(TINY))
     loaded = load_generator(save_generator(tmp_path / "tiny", generator, {})[-1])
     assert (loaded(*codes(TINY)) - generator(*codes(TINY))).abs().max() < 0.02
+
+
+def test_training_begins_from_other_weights(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    first = fold_spectral_norm(Generator(TINY))
+    about = {"steps": 7, "clips_seen": 28, "training_seconds": 9, "training": {}, "training_changes": [], "origins": []}
+    path = save_generator(tmp_path / "first", first, about)[-1]
+    torch.manual_seed(2)
+    generator = Generator(TINY)
+    origins = begin_from(generator, path)
+    assert [origin["clips_seen"] for origin in origins] == [28]
+    assert origins[0]["weights_hash"] == load_generator(path).weights_hash
+    generator.train()
+    with torch.no_grad():
+        for _ in range(30):  # the power iterations find the norms, which are 1
+            generator(*codes(TINY))
+    its = dict(load_generator(path).named_parameters())
+    mine = dict(fold_spectral_norm(generator).named_parameters())
+    for name, value in its.items():
+        scale = mine[name].norm() / value.norm() if value.any() else 1
+        assert torch.allclose(mine[name], scale * value, atol=1e-5), "the same but for what batch norm takes away"
+        assert 0.9 < scale < 1.1
+
+    save_generator(tmp_path / "second", generator, about | {"origins": origins})
+    assert [origin["steps"] for origin in begin_from(generator, tmp_path / "second.json")] == [7, 7]
+    other = Generator(ModelConfig.from_preset("small", widths=(32, 16, 16, 16, 16), classes=("left", "right")))
+    with pytest.raises(G3ANError, match=r"another widths than .* to be trained: \[32, 16, 16, 16, 8\]"):
+        begin_from(other, path)
 
 
 def test_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,9 +140,9 @@ def test_a_measurement_is_printed_and_written(monkeypatch, tmp_path, capsys):
     assert "channels" in capsys.readouterr().out
 
 
-def test_factors_are_read_of_faces_only():
+def test_factors_of_real_people_need_their_clips():
     done = g3an("disentangle", "--weights", "weizmann")
-    assert done.returncode == 2 and "factors can be read of simulated faces only" in done.stderr
+    assert done.returncode == 2 and "'weizmann' needs the folder where it lies (root)" in done.stderr
     assert "Traceback" not in done.stderr
 
 

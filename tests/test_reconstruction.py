@@ -9,7 +9,7 @@ from g3an.config import ModelConfig, TrainConfig
 from g3an.data import ClipDataset, open_dataset
 from g3an.errors import G3ANError
 from g3an.generator import Generator
-from g3an.reconstruction import LEAST_GAIN, LEAST_LOOK_GAIN, LOOKS, NEAR, NOISE, Encoder, Quiet, noisy
+from g3an.reconstruction import LEAST_GAIN, LEAST_LOOK_GAIN, LOOKS, MOTIONS, NEAR, NOISE, Encoder, Quiet, noisy
 from g3an.training import _batches, train
 
 CONFIG = ModelConfig.from_preset("small", widths=(16, 8, 8, 8, 8), attention_after=(), classes=("a", "b"))
@@ -168,6 +168,8 @@ def test_reconstruction_says_what_it_needs(wrong):
         TrainConfig.from_profile("smoke", reconstruction_alone=5)
     with pytest.raises(G3ANError, match=r"reading is 0\.5; it needs reconstruction"):
         TrainConfig.from_profile("smoke", reading=0.5)
+    with pytest.raises(G3ANError, match=r"following is 0\.5; it needs reading"):
+        TrainConfig.from_profile("smoke", following=0.5)
 
 
 def test_a_reader_is_for_data_whose_factors_are_known(tmp_path):
@@ -209,6 +211,29 @@ def test_some_frames_are_those_of_all_frames():
         frames = torch.tensor([3, 11])
         some, every = generator(z_a, z_m, c, frames=frames), generator(z_a, z_m, c)
         assert torch.allclose(some, every[:, :, frames], atol=1e-5)
+
+
+def test_courses_are_read_along_with_motion_and_kept_in_order(data, clips):
+    from g3an.data.faces.motion import COURSES
+    from g3an.evaluation.factors import FactorNetwork
+
+    torch.manual_seed(0)
+    reader = FactorNetwork().eval()
+    model = ModelConfig.from_preset("small", classes=tuple(data.classes))
+    encoder = Encoder(model, data.subjects, reader=reader).fit(data, count=160)
+    video, index, c = clips
+    courses = encoder._courses(video[:2])
+    assert courses.shape == (2, 16 * len(COURSES)) == (2, encoder.moves.shape[1] - MOTIONS)
+    first = (reader(video[:2, :, ::2]).course - reader.course_middle[:, None]) / reader.course_scale[:, None]
+    assert torch.allclose(courses.unflatten(1, (len(COURSES), 2, 8))[:, :, 0], first, atol=1e-5)
+    assert encoder(video, index, c)[1].shape == (64, 10)
+    assert not any("reader" in name for name in encoder.state_dict()), "it is trained and saved elsewhere"
+
+    made = video[:2].clone().requires_grad_()
+    assert reader.astray(video[:2], video[:2]) == 0
+    apart = reader.astray(video[:2].flip(2), made)
+    apart.backward()
+    assert apart > 0 and made.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize(("steps", "alone"), [(3, 100), (7, 5), (23, 0), (15, 12)])

@@ -331,6 +331,26 @@ def test_a_longer_run_goes_on_from_a_shorter_one(tmp_path: Path) -> None:
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
+def test_a_run_begins_from_a_network_and_its_card_says_so(tmp_path: Path) -> None:
+    first = train(tmp_path / "first", "shapes", None, TINY, smoke(steps=2), progress=False, device="cpu")
+    hashed = load_generator(first).weights_hash
+    for name in ("whole", "parts"):
+        begun = {"progress": False, "device": "cpu", "begin": first}
+        if name == "parts":
+            train(tmp_path / name, "shapes", None, TINY, smoke(steps=2), **begun)
+        card = train(tmp_path / name, "shapes", None, TINY, smoke(steps=4), resume=name == "parts", **begun)
+        (origin,) = json.loads(card.read_text())["origins"]
+        assert (origin["weights_hash"], origin["steps"]) == (hashed, 2)
+    whole, parts = (tmp_path / name / "generator.safetensors" for name in ("whole", "parts"))
+    assert whole.read_bytes() == parts.read_bytes()
+    fresh = train(tmp_path / "fresh", "shapes", None, TINY, smoke(steps=4), progress=False, device="cpu")
+    assert load_generator(fresh).weights_hash != load_generator(whole).weights_hash
+    assert json.loads(fresh.read_text())["origins"] == []
+    (tmp_path / "parts" / "checkpoints" / "last.pt").unlink()  # as after a kill before the first checkpoint
+    with pytest.raises(G3ANError, match="what to begin from again"):
+        train(tmp_path / "parts", "shapes", None, TINY, smoke(steps=4), resume=True, progress=False, device="cpu")
+
+
 def test_a_run_goes_on_with_other_learning_rates(tmp_path: Path) -> None:
     """The advice that failed runs give."""
     train(tmp_path / "run", "shapes", None, TINY, smoke(steps=2), progress=False, device="cpu")

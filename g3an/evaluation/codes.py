@@ -1,13 +1,16 @@
-"""What z_a, z_m and c of a network of simulated faces change: Figures 3 to 16 of the appendix as numbers.
+"""What z_a, z_m and c of a network change: Figures 3 to 16 of the appendix as numbers.
 
-Three probes read every generated clip: expression, course and person by :class:`FactorNetwork`, skin, hair, light and
-head by :class:`Looks`. All of them learned from train people of the simulated sets, never from generated clips.
+Probes read every generated clip. Of simulated faces (:class:`FaceReader`) these are expression, course and person by
+:class:`FactorNetwork`, skin, hair, light and head by :class:`Looks`; all of them learned from train people of the
+simulated sets, never from generated clips. Of people in action nobody knows the factors; what can be measured of their
+clips reads :class:`g3an.evaluation.actions.ActionReader`.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -19,7 +22,7 @@ from tqdm.auto import tqdm
 from g3an.errors import G3ANError
 from g3an.evaluation.disentanglement import DCI, Shares, dci, mig, sap, variance_shares
 from g3an.evaluation.faces import MOVES, moves
-from g3an.evaluation.factors import FactorNetwork, Reading, load_factors
+from g3an.evaluation.factors import FactorNetwork, load_factors
 from g3an.evaluation.looks import Looks, load_looks
 from g3an.files import rounded
 from g3an.latents import Codes, generate, normal, sample_codes, switch_motion, traverse
@@ -27,31 +30,63 @@ from g3an.latents import Codes, generate, normal, sample_codes, switch_motion, t
 STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 """Values that a dimension takes in turn, as in Figures 8 to 15."""
 
+CATEGORY_WEIGHT = 4.0
+"""Of probabilities beside the courses of a clip, where motions are compared."""
+
 
 @dataclass(frozen=True)
 class Factors:
-    """What the probes read of some clips.
+    """What probes read of some clips.
+
+    Attributes
+    ----------
+    values
+        ``(B, factors)``, in the units of the factors.
+    identity
+        Vectors that are near each other for clips of one person, ``(B, n)``.
+    category
+        Probabilities, ``(B, classes)``.
+    motion
+        All that tells motions apart, category included, in numbers of one scale: ``(B, n)``.
+    """
+
+    values: np.ndarray
+    identity: np.ndarray
+    category: np.ndarray
+    motion: np.ndarray
+
+
+class Reader(ABC):
+    """Probes together.
 
     Attributes
     ----------
     names
-        First the looks that the probe reads well enough, then MOVES.
-    values
-        ``(B, factors)``, in the units of the factors.
+        Of the factors: first those of appearance, then those of motion.
+    motions
+        The latter.
+    category
+        What a value of c is called: ``expression`` or ``action``.
     """
 
     names: tuple[str, ...]
-    values: np.ndarray
-    read: Reading
+    motions: tuple[str, ...]
+    category: str
 
-    @property
-    def expression(self) -> np.ndarray:
-        """Probabilities of EXPRESSIONS, ``(B, 6)``."""
-        return self.read.expression.softmax(1).double().numpy()
+    @abstractmethod
+    def __call__(self, videos: Tensor) -> Factors:
+        """Read clips ``(B, 3, T, 64, 64)`` in [-1, 1]."""
+
+    def made(self, generator: Any, codes: Codes, label: str = "", progress: bool = False) -> Factors:
+        """Read what a generator makes of codes, 32 clips at a time, so that any number fits into memory."""
+        parts = []
+        for start in tqdm(range(0, len(codes), 32), desc=label, disable=not progress):
+            parts.append(self(generate(generator, codes[slice(start, start + 32)])))
+        return Factors(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Factors)))
 
 
-class Reader:
-    """The probes together.
+class FaceReader(Reader):
+    """Of simulated faces.
 
     Parameters
     ----------
@@ -63,19 +98,20 @@ class Reader:
         self.factors, self.looks = factors or load_factors(), looks or load_looks()
         self.places = self.looks.readable()
         self.names = (*(self.looks.names[place] for place in self.places), *MOVES)
+        self.motions, self.category = MOVES, "expression"
 
     def __call__(self, videos: Tensor) -> Factors:
         read = self.factors.read(videos)
         looks = self.looks.read(videos, read)[:, self.places]
-        return Factors(self.names, np.concatenate([looks, moves(read).double().numpy()], 1), read)
-
-    def made(self, generator: Any, codes: Codes, label: str = "", progress: bool = False) -> Factors:
-        """Read what a generator makes of codes, 32 clips at a time, so that any number fits into memory."""
-        parts = []
-        for start in tqdm(range(0, len(codes), 32), desc=label, disable=not progress):
-            parts.append(self(generate(generator, codes[slice(start, start + 32)])))
-        read = Reading.cat([part.read for part in parts])
-        return Factors(self.names, np.concatenate([part.values for part in parts]), read)
+        expression = read.expression.softmax(1).double()
+        # How it moves is the course of strength, head and lids, and which expression it is.
+        course = (read.course / self.factors.course_scale[:, None]).flatten(1).double()
+        return Factors(
+            np.concatenate([looks, moves(read).double().numpy()], 1),
+            read.identity.double().numpy(),
+            expression.numpy(),
+            torch.cat([course, CATEGORY_WEIGHT * expression], 1).numpy(),
+        )
 
 
 @dataclass(frozen=True)
@@ -133,7 +169,7 @@ class Codebook:
     Attributes
     ----------
     factors
-        Names; the last two, ``identity`` and (of conditional networks) ``expression``, are vectors, whose variances
+        Names; the last two, ``identity`` and (of conditional networks) the category's, are vectors, whose variances
         are added up.
     shares
         Of each factor's variance over crossed codes.
@@ -176,12 +212,12 @@ def measure_codes(
     bases: int = 8, pairs: int = 100, seed: int = 0, draws: int = 200, reader: Reader | None = None,
     progress: bool = True,
 ) -> Codebook:  # fmt: skip
-    """Hold the codes of a generator of simulated faces against what probes read of its clips.
+    """Hold the codes of a generator against what probes read of its clips.
 
     Parameters
     ----------
     generator
-        In evaluation mode, trained on ``mug-sim`` or ``uva-nemo-sim``.
+        In evaluation mode.
     people, motions
         z_a and z_m that are crossed, with every category.
     random
@@ -193,6 +229,8 @@ def measure_codes(
         Codes on which each of them is moved.
     pairs
         Pairs that switch motions.
+    reader
+        Fit for what the generator was trained on; by default :class:`FaceReader`.
 
     Raises
     ------
@@ -201,7 +239,7 @@ def measure_codes(
     """
     if min(people, motions, bases, pairs) < 2 or random < 50:
         raise G3ANError("Codes are measured on 2 or more people, motions, bases and pairs, and 50 random clips.")
-    reader = reader or Reader()
+    reader = reader or FaceReader()
     classes = generator.config.classes
     drawn = sample_codes(generator.config, random, seed + 1)
     seen = reader.made(generator, drawn, "random codes", progress)
@@ -211,7 +249,7 @@ def measure_codes(
     groups = [place for place, part in enumerate(codes) for _ in range(part.shape[1])]
     joined, values = np.concatenate(codes, 1), seen.values
     if classes:
-        values = np.concatenate([values, seen.expression], 1)
+        values = np.concatenate([values, seen.category], 1)
     every = [(part, dimension) for part, dimensions in ranked.items() for dimension in dimensions]
     moved = [
         _moved(generator, reader, part, dimension, seen.values.std(0), bases, seed + 2)
@@ -239,13 +277,13 @@ def _crossed(
         torch.eye(kinds).repeat(people * motions, 1) if kinds else None,
     )
     seen = reader.made(generator, codes, "crossed codes", progress)
-    columns = [seen.values, seen.read.identity.double().numpy()]
-    vectors = [*range(len(seen.names)), *[len(seen.names)] * columns[1].shape[1]]
-    names = (*seen.names, "identity")
+    columns = [seen.values, seen.identity]
+    vectors = [*range(len(reader.names)), *[len(reader.names)] * columns[1].shape[1]]
+    names = (*reader.names, "identity")
     if kinds:
-        columns.append(seen.expression)
+        columns.append(seen.category)
         vectors += [len(names)] * columns[2].shape[1]
-        names += ("expression",)
+        names += (reader.category,)
     axes = ("z_a", "z_m", "c") if kinds else ("z_a", "z_m")
     shape = (people, motions, kinds) if kinds else (people, motions)
     values = np.concatenate(columns, 1).reshape(*shape, -1)
@@ -259,13 +297,13 @@ def _moved(
     seen = reader.made(generator, codes)
     values = seen.values.reshape(bases, len(STEPS), -1)
     extent = (values[:, -1] - values[:, 0]).mean(0) / np.maximum(spread, 1e-9)
-    own = np.array([(name in MOVES) == (part == "motion") for name in seen.names])
+    own = np.array([(name in reader.motions) == (part == "motion") for name in reader.names])
     best = int(np.where(own, np.abs(extent), -1).argmax())
     ranks = rankdata(values[..., best], axis=1)
     order = np.arange(len(STEPS))
     correlation = [0.0 if np.ptp(row) == 0 else abs(float(np.corrcoef(row, order)[0, 1])) for row in ranks]
     return Moved(
-        part, dimension, seen.names[best], float(extent[best]), float(np.mean(correlation)),
+        part, dimension, reader.names[best], float(extent[best]), float(np.mean(correlation)),
         float(np.abs(extent[~own]).mean()),
     )  # fmt: skip
 
@@ -275,22 +313,15 @@ def _switched(generator: Any, reader: Reader, pairs: int, seed: int) -> Switched
     if second.c is not None:  # another category, so that there is something to follow
         second = Codes(second.z_a, second.z_m, second.c.roll(1, 1))
     after = switch_motion(first, second)
-    a, b, a_after, b_after = (
-        reader.made(generator, codes).read for codes in (first, second, *after)
-    )
+    a, b, a_after, b_after = (reader.made(generator, codes) for codes in (first, second, *after))
 
-    def nearer(x: Tensor, wanted: Tensor, other: Tensor) -> Tensor:
-        return (x - wanted).flatten(1).norm(dim=1) < (x - other).flatten(1).norm(dim=1)
+    def nearer(x: np.ndarray, wanted: np.ndarray, other: np.ndarray) -> np.ndarray:
+        return np.linalg.norm(x - wanted, axis=1) < np.linalg.norm(x - other, axis=1)
 
-    scale = reader.factors.course_scale[:, None]
     who, what = [], []
     for mine, other, now in ((a, b, a_after), (b, a, b_after)):
         who.append(nearer(now.identity, mine.identity, other.identity))
-        # How it moves is the course of strength, head and lids, and which expression it is.
-        seen, wanted, kept = (
-            torch.cat([(x.course / scale).flatten(1), 4 * x.expression.softmax(1)], 1) for x in (now, other, mine)
-        )
-        what.append(nearer(seen, wanted, kept))
-    identity, motion = torch.cat(who), torch.cat(what)
-    same, followed, both = (float(x.double().mean()) for x in (identity, motion, identity & motion))
+        what.append(nearer(now.motion, other.motion, mine.motion))
+    identity, motion = np.concatenate(who), np.concatenate(what)
+    same, followed, both = (float(x.mean()) for x in (identity, motion, identity & motion))
     return Switched(same, followed, both, pairs)

@@ -7,7 +7,7 @@ train people and never saw a generated clip.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ class Report:
         Mean absolute change from frame to frame, generated over data.
     motion_variance
         For each of MOVES the variance over z_m with z_a and c fixed, over that of the data within a class.
+    motion_variance_person
+        The same of real clips of one person, where the data hold several of them within a class; else empty.
     clips
         Generated ones, all measured.
     """
@@ -62,6 +64,7 @@ class Report:
     motion_energy: float
     motion_variance: dict[str, float]
     clips: int
+    motion_variance_person: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, rounded to what 1,000 clips can tell."""

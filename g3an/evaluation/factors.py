@@ -150,6 +150,16 @@ class FactorNetwork(nn.Module):
         pairs = zip(known, self._seen(made), strict=True)
         return torch.stack([(x - y).abs().mean() / (x - x.mean(0)).abs().mean() for x, y in pairs]).mean()
 
+    def astray(self, real: Tensor, made: Tensor) -> Tensor:
+        """How far apart the courses of two clips are; gradients flow to ``made``.
+
+        The mean squared difference of the courses as the network reads them, in :attr:`course_scale`: 0 for the same
+        clips. Frames are in order and as far apart as those that it learned from.
+        """
+        with torch.no_grad():
+            known = self(real).course
+        return ((self(made).course - known) / self.course_scale[:, None]).float().square().mean()
+
     def _seen(self, videos: Tensor) -> list[Tensor]:
         x, maps = _grey(videos).transpose(1, 2).flatten(0, 1), []
         for number, layer in enumerate(self.moved.layers):

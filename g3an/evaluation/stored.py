@@ -24,8 +24,8 @@ from g3an.data.faces.sets import SETS
 from g3an.data.layouts import EXPRESSIONS, Split
 from g3an.errors import G3ANError
 from g3an.evaluation import factors, looks
-from g3an.evaluation.actions import REAL_CLIPS, action_probe, where_it_moves
-from g3an.evaluation.codes import measure_codes
+from g3an.evaluation.actions import IN_ACTION, REAL_CLIPS, ActionReader, action_probe, where_it_moves
+from g3an.evaluation.codes import FaceReader, Reader, measure_codes
 from g3an.evaluation.evaluate import evaluate
 from g3an.evaluation.extractors import Extractor, open_extractor
 from g3an.evaluation.factors import load_factors
@@ -159,20 +159,28 @@ def _step(generator: Any) -> int:
     return max(card.get("training", {}).get("clip_steps") or [1])
 
 
-def refuse_unless_faces(generator: Any) -> None:
-    """The probes read simulated faces; of anything else they would make up numbers.
+def reader_of(generator: Any, root: str | Path | None = None) -> Reader:
+    """The probes that know what a network shows; of anything else they would make up numbers.
+
+    Parameters
+    ----------
+    root
+        Where the real clips lie that probes of people in action learn from.
 
     Raises
     ------
     G3ANError
-        The network's card names another data set.
+        The network's card names another data set, or no folder is given for one that needs it.
     """
     dataset = getattr(generator, "card", {}).get("dataset")
-    if dataset not in SETS:
-        raise G3ANError(
-            f"This network was trained on {dataset or 'unknown clips'}; factors can be read of simulated faces only "
-            f"({' and '.join(SETS)})."
-        )
+    if dataset in SETS:
+        return FaceReader()
+    if dataset in IN_ACTION and generator.config.classes:
+        return ActionReader(training_clips(generator, dataset, root), generator.config.classes)
+    raise G3ANError(
+        f"This network was trained on {dataset or 'unknown clips'}; factors can be read of networks of "
+        f"{', '.join((*SETS, *IN_ACTION))} only."
+    )
 
 
 def summary(sweep: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,9 +237,9 @@ def _sections(
     found: dict[str, Callable[[], Any]] = {"metrics": metrics}
     if generator.config.classes:
         found["confusion"] = lambda: confusion(generator, None if dataset in SETS else trained())
-    if dataset in SETS:
+    if dataset in SETS or dataset in IN_ACTION:
         found["codes"] = lambda: measure_codes(
-            generator, ranked=ranked_dimensions(generator), progress=progress
+            generator, ranked=ranked_dimensions(generator), reader=reader_of(generator, root), progress=progress
         ).to_dict()
     if dataset == SETS[0]:  # of extractors, not of networks: once is enough
         found["ladder"] = lambda: _ladder(dataset)

@@ -12,7 +12,17 @@ from torch import Tensor
 from g3an import cards
 from g3an.errors import G3ANError
 from g3an.evaluation import actions
-from g3an.evaluation.actions import action_probe, leave_one_person_out, measure_actions, what_stays, where_it_moves
+from g3an.evaluation.actions import (
+    LOOKS,
+    MOVES,
+    ActionReader,
+    action_probe,
+    leave_one_person_out,
+    measure_actions,
+    what_stays,
+    when_it_moves,
+    where_it_moves,
+)
 
 CLASSES = ("up", "down", "left", "right")
 HANDS = ((4, 28), (52, 28), (28, 4), (28, 52))
@@ -27,8 +37,9 @@ def drawn(person: int, kind: int, reach: float, phase: float = 0.0) -> Tensor:
     colours = np.random.default_rng([person]).uniform(-0.9, 0.9, 3)
     video[:, :, 20:44, 20:44] = torch.tensor(colours, dtype=torch.float32)[:, None, None, None]
     y, x = HANDS[kind]
-    wave = reach * (0.5 + 0.5 * torch.sin(torch.arange(16) * 0.9 + phase))
-    video[:, :, y : y + 8, x : x + 8] += wave[None, :, None, None]
+    for half in (0, 4):  # the right half comes later
+        wave = reach * (0.5 + 0.5 * torch.sin(torch.arange(16) * 0.9 + phase - half / 4))
+        video[:, :, y : y + 8, x + half : x + half + 4] += wave[None, :, None, None]
     return video.clamp(-1, 1)
 
 
@@ -78,7 +89,8 @@ def test_a_perfect_generator_is_found_perfect(run):
     assert report.category_accuracy == report.category_accuracy_data == 1.0
     assert report.same_person > 0.95 and report.same_person_data == 1.0, "a few waves reach into the shirt's cells"
     assert report.diversity == pytest.approx(1, abs=0.25) and report.motion_energy == pytest.approx(1, abs=0.1)
-    assert report.motion_variance["where_it_moves"] == pytest.approx(1, abs=0.3)
+    assert report.motion_variance == pytest.approx({"where_it_moves": 1, "when_it_moves": 1}, abs=0.3)
+    assert report.motion_variance_person == pytest.approx({"where_it_moves": 1, "when_it_moves": 1}, abs=0.3)
     assert report.clips == PEOPLE * 4 * MOTIONS and report.identity_threshold < 0
 
 
@@ -86,7 +98,7 @@ def test_each_failure_shows_in_its_own_number(run):
     half = run(lambda person, kind, motion: like_the_data(person, kind if motion % 2 else (kind + 1) % 4, motion))
     assert half.category_accuracy == pytest.approx(0.5)
     one_motion = run(lambda person, kind, motion: like_the_data(person, kind, 0))
-    assert one_motion.motion_variance["where_it_moves"] < 1e-9 and one_motion.category_accuracy == 1.0
+    assert max(one_motion.motion_variance.values()) < 1e-9 and one_motion.category_accuracy == 1.0
     assert run(lambda person, kind, motion: like_the_data(0, kind, motion)).diversity < 0.2
     assert run(lambda person, kind, motion: like_the_data(motion, kind, motion)).same_person < 0.2
     assert run(lambda *codes: like_the_data(*codes)[:, :1].expand(3, 16, 64, 64)).motion_energy == 0
@@ -109,7 +121,7 @@ def test_what_cannot_be_measured_is_refused(run):
 
     with pytest.raises(G3ANError, match="stand still"):
         run(like_the_data, data=Still())
-    for function in (where_it_moves, what_stays):
+    for function in (where_it_moves, when_it_moves, what_stays):
         with pytest.raises(G3ANError, match=r"\(n, 3, T, H, W\)"):
             function(torch.zeros(3, 16, 64, 64))
 
@@ -121,6 +133,54 @@ def test_the_two_pictures_see_one_thing_each():
     assert where_it_moves(drawn(5, 1, 0.9)[None]) == pytest.approx(moves.ravel()[None], abs=1e-3), "whoever it is"
     assert np.allclose(what_stays(clip), what_stays(torch.cat([clip[:, :, 8:], clip[:, :, :8]], 2)))
     assert np.abs(what_stays(clip) - what_stays(drawn(5, 1, 0.9)[None])).max() > 0.2
+
+
+def moving(colour: float, height: int, wall: float = 0.5, backwards: bool = False) -> Tensor:
+    """A clip (1, 3, 16, 64, 64): a hand climbs beside somebody of one colour before a wall."""
+    video = torch.full((1, 3, 16, 64, 64), wall)
+    video[:, :, :, 64 - height :, 28:36] = colour
+    for t in range(16):
+        y = 50 - 2 * (15 - t if backwards else t)
+        video[:, :, t, y : y + 6, 44:50] = colour
+    return video
+
+
+def test_when_it_moves_is_the_same_whoever_it_is_and_another_backwards():
+    up, down = when_it_moves(moving(-0.8, 40)), when_it_moves(moving(-0.8, 40, backwards=True))
+    assert up.shape == (1, 30)
+    assert when_it_moves(moving(-0.2, 30, wall=0.7)) == pytest.approx(up, abs=1e-3), "whoever it is"
+    assert up[0, :15] == pytest.approx(-down[0, :15], abs=0.02) and up[0, 0] < -0.1 < 0.1 < up[0, 14]
+    assert np.abs(up[0, 15:]).max() < 0.02, "it goes up, not aside"
+
+
+def test_colours_sizes_and_moves_of_people_are_read():
+    class Moving(Filmed):
+        def epoch(self, number, count):
+            return [clip | {"video": clip["video"].clamp(-1, 1)} for clip in super().epoch(number, count)]
+
+    reader = ActionReader(Moving(), CLASSES[::-1])  # type: ignore[arg-type]
+    dark, light, tall = (reader(moving(*how)).values[0] for how in ((-0.8, 40), (-0.3, 40), (-0.8, 44)))
+    seen = dict(zip((*LOOKS, *MOVES), dark, strict=True))
+    assert seen["wall_light"] == pytest.approx(0.5, abs=1e-5) and seen["wall_warmth"] == pytest.approx(0, abs=1e-5)
+    assert seen["clothes_light"] == pytest.approx(-0.8, abs=0.02)
+    assert seen["rise"] > 0.2 and abs(seen["turn"]) < 0.02 and seen["side"] == pytest.approx(47 / 64, abs=0.02)
+    back = dict(zip(reader.names, reader(moving(-0.8, 40, backwards=True)).values[0], strict=True))
+    assert back["rise"] == pytest.approx(-seen["rise"], abs=0.03)
+    place = reader.names.index
+    assert light[place("clothes_light")] > dark[place("clothes_light")]
+    assert tall[place("size")] > dark[place("size")]
+    red = moving(-0.8, 40)
+    red[:, 0] += 0.3
+    assert reader(red).values[0, place("wall_warmth")] == pytest.approx(0.3, abs=1e-4)
+
+
+def test_the_reader_lists_actions_as_the_network_does():
+    reader = ActionReader(Filmed(), CLASSES[::-1])  # type: ignore[arg-type]
+    seen = reader(torch.stack([drawn(200, kind, 0.8) for kind in range(4)]))
+    assert [CLASSES[::-1][k] for k in seen.category.argmax(1)] == list(CLASSES)
+    assert seen.category.sum(1) == pytest.approx(np.ones(4)) and seen.motion.shape == (4, 30 + 4)
+    with pytest.raises(G3ANError, match="The network makes up, down; weizmann has"):
+        ActionReader(Filmed(), CLASSES[:2])  # type: ignore[arg-type]
 
 
 def test_a_person_is_read_by_a_probe_that_never_saw_them():

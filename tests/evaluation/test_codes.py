@@ -14,7 +14,7 @@ from g3an.config import ModelConfig
 from g3an.data.faces.motion import COURSES
 from g3an.errors import G3ANError
 from g3an.evaluation import codes as measured
-from g3an.evaluation.codes import Reader, measure_codes
+from g3an.evaluation.codes import FaceReader, measure_codes
 from g3an.evaluation.faces import MOVES
 from g3an.evaluation.factors import Reading
 from g3an.evaluation.looks import Looks, load_looks, looks_of, save_looks
@@ -63,12 +63,12 @@ class Probe:
 
 
 @pytest.fixture
-def reader(monkeypatch) -> Reader:
+def reader(monkeypatch) -> FaceReader:
     monkeypatch.setattr(measured, "generate", lambda network, codes, *_: network.write(codes))
-    return Reader(Probe(), Probe())  # type: ignore[arg-type]
+    return FaceReader(Probe(), Probe())  # type: ignore[arg-type]
 
 
-def run(reader: Reader, classes: tuple[str, ...] = CLASSES, leak: float = 0.0, **how):
+def run(reader: FaceReader, classes: tuple[str, ...] = CLASSES, leak: float = 0.0, **how):
     ranked = {"appearance": [0, 5], "motion": [1]}
     settings = {"people": 6, "motions": 5, "random": 300, "bases": 3, "pairs": 20, "draws": 20} | how
     return measure_codes(Network(classes, leak), ranked=ranked, reader=reader, progress=False, **settings)

@@ -126,8 +126,11 @@ def test_what_cannot_be_measured_is_said_in_a_sentence(tmp_path):
         (tmp_path / "results.json").write_text(text)
         with pytest.raises(G3ANError, match=message):
             stored.read_stored(tmp_path / "results.json")
-    with pytest.raises(G3ANError, match="trained on weizmann; factors can be read of simulated faces only"):
-        stored.refuse_unless_faces(load_generator("weizmann"))
+    with pytest.raises(G3ANError, match="'weizmann' needs the folder"):
+        stored.reader_of(load_generator("weizmann"))
+    for other in (SimpleNamespace(card={"dataset": "ucf101"}), SimpleNamespace()):
+        with pytest.raises(G3ANError, match="read of networks of mug-sim, uva-nemo-sim, weizmann only"):
+            stored.reader_of(other)
 
 
 def test_confusion_counts_as_what_clips_are_read(monkeypatch):
@@ -193,14 +196,14 @@ def test_a_sweep_is_told_by_its_mean_and_spread():
 
 
 def test_every_section_has_its_plot():
-    faces = [name for name, entry in CONTENT["networks"].items() if entry["simulated"]]
+    read = [name for name, entry in CONTENT["networks"].items() if "codes" in entry]
     conditional = [name for name, entry in CONTENT["networks"].items() if "confusion" in entry]
     assert len(plots.plot_metrics(CONTENT).axes) == 2
-    assert [a.get_title() for a in plots.plot_shares(CONTENT).axes] == [f"{name} (simulated)" for name in faces]
+    assert [a.get_title() for a in plots.plot_shares(CONTENT).axes] == [plots.title_of(CONTENT, name) for name in read]
     assert len(plots.plot_confusion(CONTENT).axes) == len(conditional)
     assert len(plots.plot_curves(CONTENT).axes[0].get_legend().get_texts()) == len(CONTENT["networks"])
     for part in ("appearance", "motion"):
-        assert len(plots.plot_moved(CONTENT, part).axes) == len(faces)
+        assert len(plots.plot_moved(CONTENT, part).axes) == len(read)
     assert len(plots.plot_memory(CONTENT).axes) == 2
     assert len(plots.plot_ladder(CONTENT).axes) == 2
 

@@ -1,0 +1,105 @@
+"""Every draw belongs to a clip: whose it is, how it is distributed, and that a run learns from it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from g3an.allotment import Allotment
+from g3an.config import ModelConfig, TrainConfig
+from g3an.data import ClipDataset, open_dataset
+from g3an.errors import G3ANError
+from g3an.reconstruction import Encoder
+from g3an.training import train
+
+MODEL = ModelConfig.from_preset("small", widths=(16, 8, 8, 8, 8), attention_after=())
+
+
+@pytest.fixture(scope="module")
+def data() -> ClipDataset:
+    return open_dataset("shapes", length=16)
+
+
+@pytest.fixture(scope="module")
+def allotment(data: ClipDataset) -> Allotment:
+    torch.manual_seed(0)
+    model = ModelConfig.from_preset("small", classes=tuple(data.classes))
+    return Allotment(Encoder(model, data.subjects).fit(data, count=200), data)
+
+
+def test_each_person_owns_an_equal_share_of_the_draws(allotment, data):
+    people = len(set(data.subjects))
+    cosines = allotment.people @ allotment.people.T
+    assert torch.allclose(cosines, (1 + 1 / (people - 1)) * torch.eye(people) - 1 / (people - 1), atol=0.02)
+    draws = torch.randn(20_000, people - 1, generator=torch.Generator().manual_seed(0))
+    shares = torch.bincount((draws @ allotment.people.T).argmax(1), minlength=people) / len(draws)
+    assert shares == pytest.approx(torch.full((people,), 1 / people), abs=0.01)
+
+
+def test_draws_fall_to_the_person_asked_for_and_stay_normal(allotment, data):
+    index = torch.arange(len(data)).repeat(40)
+    z_a, z_m, clips = allotment.draw(index, torch.Generator().manual_seed(1))
+    assert z_a.shape == (len(index), 128) and z_m.shape == (len(index), 10)
+    assert clips.shape == (len(index), 3, 16, 64, 64) and clips.min() >= -1 and clips.max() <= 1
+    looks = z_a[:, : allotment.people.shape[1]]
+    assert torch.equal((looks @ allotment.people.T).argmax(1), allotment.who[index])
+    # Over all people together they are what is drawn later: N(0, 1), dimensions apart from each other.
+    covariance = looks.T @ looks / len(looks)
+    assert looks.mean(0).abs().max() < 0.1
+    assert torch.allclose(covariance, torch.eye(len(covariance)), atol=0.12)
+    assert z_m.mean() == pytest.approx(0, abs=0.03) and z_m.std() == pytest.approx(1, abs=0.03)
+
+
+def test_the_clip_is_the_window_whose_code_is_nearest(allotment, data):
+    for i in (0, 17, len(data) - 1):
+        for start in (0, len(allotment.codes[i]) - 1):
+            assert allotment.window(i, allotment.codes[i][start]) == start
+    index = torch.tensor([5, 5, 9])
+    _, z_m, clips = allotment.draw(index, torch.Generator().manual_seed(2))
+    for i, z, clip in zip(index.tolist(), z_m, clips, strict=True):
+        assert torch.equal(clip, data.clip(i, allotment.window(i, z))["video"])
+
+
+def test_many_windows_of_a_video_are_drawn(allotment, data):
+    draws = torch.randn(300, 10, generator=torch.Generator().manual_seed(3))
+    for i in range(0, len(data), 5):
+        windows = len(allotment.codes[i])
+        met = {allotment.window(i, z) for z in draws}
+        assert len(met) >= min(windows, 4)
+
+
+def test_processes_take_their_parts_of_one_draw(allotment):
+    index = torch.tensor([0, 1])
+    first, second = (allotment.draw(index, torch.Generator().manual_seed(4), (k, 2))[1] for k in (0, 1))
+    assert not torch.equal(first, second)
+    assert torch.equal(first, allotment.draw(index, torch.Generator().manual_seed(4), (0, 2))[1])
+
+
+def test_what_cannot_be_allotted_is_a_clear_sentence(data):
+    config = ModelConfig.from_preset("small", z_a_dim=4)
+    with pytest.raises(G3ANError, match="among 5 people at the most; shapes has 12"):
+        Allotment(Encoder(config, data.subjects), data)
+    paced = open_dataset("shapes", length=16, steps=(1, 2))
+    with pytest.raises(G3ANError, match=r"one frame step; clip_steps names \[1, 2\]"):
+        Allotment(Encoder(ModelConfig.from_preset("small"), paced.subjects), paced)
+    with pytest.raises(G3ANError, match="allotted needs reconstruction above 0"):
+        TrainConfig.from_profile("smoke", allotted=True)
+    with pytest.raises(G3ANError, match="no following"):
+        TrainConfig.from_profile("faces", allotted=True, following=0.1)
+
+
+def test_a_run_with_allotted_codes_goes_on_to_the_same_weights(tmp_path, monkeypatch):
+    fit = Encoder.fit
+    monkeypatch.setattr(Encoder, "fit", lambda encoder, data, seed: fit(encoder, data, seed, count=160))
+
+    def settings(steps: int) -> TrainConfig:
+        return TrainConfig.from_profile(
+            "smoke", steps=steps, batch=8, together=4, perception=1.0, reconstruction=5.0, reconstruction_alone=3,
+            allotted=True, clip_steps=(1,), mirror=False, checkpoint_every=1, sample_every=4,
+        )  # fmt: skip
+
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(whole, "shapes", None, MODEL, settings(4), progress=False, device="cpu")
+    for steps in (2, 4):
+        train(parts, "shapes", None, MODEL, settings(steps), resume=steps > 2, progress=False, device="cpu")
+    assert (whole / "generator.safetensors").read_bytes() == (parts / "generator.safetensors").read_bytes()
