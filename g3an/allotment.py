@@ -21,6 +21,9 @@ from g3an.data import ClipDataset
 from g3an.errors import G3ANError
 from g3an.reconstruction import LOOKS, Encoder, whitening
 
+MOST_PULLED, PULLED_STEPS = 0.9, 1500
+"""Share of the way to its code by which a draw is moved in the first step, and the step from which on none is."""
+
 
 class Allotment:
     """Which codes belong to which window of which video.
@@ -65,7 +68,9 @@ class Allotment:
                 self.codes[i] = codes / codes.std(0, correction=0).clamp(min=1e-3)
                 self.weights[i] = axes.norm(dim=0).pow(-2)  # variances: what moves most decides
 
-    def draw(self, index: Tensor, random: torch.Generator, share: tuple[int, int] = (0, 1)) -> tuple[Tensor, ...]:
+    def draw(
+        self, index: Tensor, random: torch.Generator, share: tuple[int, int] = (0, 1), step: int = PULLED_STEPS
+    ) -> tuple[Tensor, ...]:
         """Codes that belong to people, and the clips that fall to them.
 
         Parameters
@@ -76,11 +81,14 @@ class Allotment:
             On the CPU.
         share
             (k, n): this is the batch of the k-th of n processes; they take their parts of one draw.
+        step
+            Of the training. In the first :data:`PULLED_STEPS` draws are pulled towards the codes that they fall to,
+            less and less: windows side by side blur together for a network that has yet to learn where one's room ends.
 
         Returns
         -------
         tuple of Tensor
-            z_a ``(batch, 128)`` and z_m ``(batch, 10)``, N(0, 1) over many draws of every person, and clips
+            z_a ``(batch, 128)`` and z_m ``(batch, 10)``, in the end N(0, 1) over many draws of every person, and clips
             ``(batch, 3, T, 64, 64)`` in [-1, 1].
         """
         place, processes = share
@@ -93,11 +101,11 @@ class Allotment:
         drawn, wanted = self.people[(looks @ self.people.T).argmax(1)], self.people[self.who[index.cpu()]]
         mirror = F.normalize(drawn - wanted, dim=1)  # 0 where the draw is the wanted person's already
         z_a[:, : looks.shape[1]] -= 2 * (looks * mirror).sum(1, keepdim=True) * mirror
-        clips = [
-            self.data.clip(i, self.window(i, z), self.data.steps[0])["video"]
-            for i, z in zip(index.tolist(), z_m, strict=True)
-        ]
-        return z_a, z_m, torch.stack(clips)
+        chosen = [(i, self.window(i, z)) for i, z in zip(index.tolist(), z_m, strict=True)]
+        pull = MOST_PULLED * max(0.0, 1 - step / PULLED_STEPS)
+        z_a[:, : looks.shape[1]].lerp_(wanted * looks.shape[1] ** 0.5, pull)
+        z_m.lerp_(torch.stack([self.codes[i][start] for i, start in chosen]), pull)
+        return z_a, z_m, torch.stack([self.data.clip(i, start, self.data.steps[0])["video"] for i, start in chosen])
 
     def window(self, i: int, z_m: Tensor) -> int:
         """First frame of the window of video ``i`` that moves most as ``z_m`` ``(10,)`` says."""

@@ -395,9 +395,8 @@ def train(
                 c_read = None if c_real is None else c_real[first:]
                 assert z_a is not None and z_m is not None and perception is not None
                 if allotment is not None:
-                    read_a, read_m, clips = (
-                        part.to(accelerator.device) for part in allotment.draw(batch["index"][first:], noise, share)
-                    )
+                    drawn = allotment.draw(batch["index"][first:], noise, share, step)
+                    read_a, read_m, clips = (part.to(accelerator.device) for part in drawn)
                     real = torch.cat([real[:first], clips])
                 else:
                     read = encoder(real[first:], batch["index"][first:].to(accelerator.device), c_read)

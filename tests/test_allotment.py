@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from g3an.allotment import Allotment
+from g3an.allotment import MOST_PULLED, Allotment
 from g3an.config import ModelConfig, TrainConfig
 from g3an.data import ClipDataset, open_dataset
 from g3an.errors import G3ANError
@@ -58,6 +58,20 @@ def test_the_clip_is_the_window_whose_code_is_nearest(allotment, data):
     _, z_m, clips = allotment.draw(index, torch.Generator().manual_seed(2))
     for i, z, clip in zip(index.tolist(), z_m, clips, strict=True):
         assert torch.equal(clip, data.clip(i, allotment.window(i, z))["video"])
+
+
+def test_draws_are_pulled_towards_their_codes_at_first(allotment, data):
+    index = torch.arange(len(data))
+    (a_0, m_0, early), (a_1, m_1, late) = (
+        allotment.draw(index, torch.Generator().manual_seed(5), step=step) for step in (0, 10**6)
+    )
+    assert torch.equal(early, late), "the same windows"
+    code = torch.stack([allotment.codes[i][allotment.window(i, z)] for i, z in enumerate(m_1)])
+    assert torch.allclose(m_0, m_1 + MOST_PULLED * (code - m_1), atol=1e-5)
+    width = allotment.people.shape[1]
+    assert torch.equal(a_0[:, width:], a_1[:, width:])
+    near, far = ((a[:, :width] @ allotment.people.T).argmax(1) for a in (a_0, a_1))
+    assert torch.equal(near, far) and torch.equal(near, allotment.who)
 
 
 def test_many_windows_of_a_video_are_drawn(allotment, data):
