@@ -333,6 +333,14 @@ def png_bytes(canvas: Canvas, title: str = "", alt: str = "") -> bytes:
     return stream.getvalue()
 
 
+def jpeg_bytes(canvas: Canvas) -> bytes:
+    """A figure for a page that has many: half as large as PNG, where frames of videos hardly compress."""
+    stream = io.BytesIO()
+    with Image.open(io.BytesIO(png_bytes(canvas))) as picture:
+        picture.convert("RGB").save(stream, "JPEG", quality=90, subsampling=0)
+    return stream.getvalue()
+
+
 def pdf_bytes(canvas: Canvas, title: str = "") -> bytes:
     """A figure as PDF without dates or versions."""
     about = {"Creator": None, "Producer": None, "CreationDate": None, "ModDate": None, "Title": title or None}
@@ -374,12 +382,16 @@ def _animated(animation: np.ndarray, kind: str, **options: Any) -> bytes:
 def show(drawn: Drawn, alt: str, moving: bool = False) -> None:
     """Show a picture in a notebook and, with ``moving``, the same videos playing; both carry ``alt``.
 
-    A picture that moves takes megabytes in the notebook, so it is asked for where it teaches something.
+    Frames of videos are shown as JPEG; the files that :func:`save` writes lose nothing. A picture that moves takes
+    megabytes in the notebook, so it is asked for where it teaches something.
     """
     from IPython.display import Image as Shown
     from IPython.display import display
 
-    display(Shown(png_bytes(drawn.still), alt=alt))
+    if drawn.animation is None:
+        display(Shown(png_bytes(drawn.still), alt=alt))
+    else:
+        display(Shown(jpeg_bytes(drawn.still), format="jpeg", alt=alt))
     if moving and drawn.animation is not None:
         display(Shown(apng_bytes(drawn.animation), alt=f"The same videos, playing. {alt}"))
 

@@ -363,8 +363,9 @@ def _plain_output(output: Any, alts: list[str]) -> Any:
     data = output.data
     if len(data) > 1:
         data.pop("application/vnd.jupyter.widget-view+json", None)
-    alt = (output.get("metadata", {}).get("image/png") or output.get("metadata", {}).get("image/gif") or {}).get("alt")
-    alt = alt or output.get("metadata", {}).get("alt") or (alts[0] if len(alts) == 1 else "Output of the cell above")
+    about = output.get("metadata", {})
+    told = [about.get(kind, {}).get("alt") for kind in ("image/png", "image/jpeg", "image/gif")] + [about.get("alt")]
+    alt = next(filter(None, told), alts[0] if len(alts) == 1 else "Output of the cell above")
     if "image/gif" in data:
         encoded = "".join(data["image/gif"].split())
         data.clear()

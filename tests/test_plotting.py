@@ -27,6 +27,7 @@ from g3an.plotting import (
     draw_panels,
     enlarge,
     gif_bytes,
+    jpeg_bytes,
     pdf_bytes,
     plot_effects,
     png_bytes,
@@ -324,12 +325,15 @@ def test_notebooks_get_the_picture_with_its_description_and_the_animation_when_a
     monkeypatch.setattr("IPython.display.display", lambda *objects: shown.extend(objects))
     drawn = page()
     show(drawn, "Noise.")
-    assert [(one.data, one.alt) for one in shown] == [(png_bytes(drawn.still), "Noise.")]
+    assert [(one.data, one.format, one.alt) for one in shown] == [(jpeg_bytes(drawn.still), "jpeg", "Noise.")]
     show(drawn, "Noise.", moving=True)
     assert [one.alt for one in shown[1:]] == ["Noise.", "The same videos, playing. Noise."]
     assert shown[2].data == apng_bytes(drawn.animation)
     show(Drawn(drawn.still), "Noise.", moving=True)
-    assert len(shown) == 4
+    assert len(shown) == 4 and shown[3].data == png_bytes(drawn.still), "a diagram keeps its lines"
+    with Image.open(io.BytesIO(jpeg_bytes(drawn.still))) as picture:
+        apart = np.abs(np.asarray(picture, int) - decoded(png_bytes(drawn.still))[0])
+    assert picture.mode == "RGB" and apart.mean() < 16, "noise is the worst that can be asked of it"
 
 
 def test_the_plot_of_effects_shows_all_dimensions_strongest_first():

@@ -142,18 +142,20 @@ def test_what_was_removed_leaves_the_site(project, site):
 def test_moving_pictures_and_widgets_become_what_a_plain_page_can_show(make_notebook):
     path = make_notebook("pictures", ["1"])
     content = nbformat.read(path, 4)
-    gif, png = (base64.b64encode(picture(kind)).decode() for kind in ("GIF", "PNG"))
+    gif, png, jpeg = (base64.b64encode(picture(kind)).decode() for kind in ("GIF", "PNG", "JPEG"))
     widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "a bar"}
     content.cells[0].outputs = [
         new_output("display_data", {"image/gif": gif, "text/plain": "-"}, metadata={"image/gif": {"alt": "It moves"}}),
         new_output("display_data", {"image/png": png}),
+        new_output("display_data", {"image/jpeg": jpeg}, metadata={"image/jpeg": {"alt": "A still"}}),
         new_output("display_data", widget),
     ]
     nbformat.write(content, path)
     page = Page(text := report.notebook_page(path))
-    moving, still = page.all("img")
+    moving, still, photo = page.all("img")
     assert moving["src"] == f"data:image/gif;base64,{gif}" and moving["alt"] == "It moves"
     assert still["alt"] and "No description" not in still["alt"]
+    assert photo["alt"] == "A still"
     assert "a bar" in text and "widget" not in text.lower()
 
 
