@@ -47,6 +47,9 @@ CLIPS = {"factors": 2048, "transnetv2": 512}
 
 LADDER_CLIPS = 126
 
+OF_EXTRACTORS = ("ladder", "reencoding")
+"""Sections that say something of the extractors on real clips, whatever the networks' weights are."""
+
 CONFUSION_CLIPS = 960
 SAMPLES = 512
 """Of which the nearest training clip is looked for."""
@@ -207,9 +210,10 @@ def summary(sweep: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _key(generator: Any, section: str) -> str:
-    """Changes when weights, probes or settings do."""
+    """Changes when weights, probes or settings do; of extractors, when these do."""
     probes = [sha256(file) for file in (factors.SHIPPED, looks.SHIPPED)]
-    settings = [VERSION, section, generator.weights_hash, *probes, CLIPS, LADDER_CLIPS, CONFUSION_CLIPS, SAMPLES]
+    weights = "" if section in OF_EXTRACTORS else generator.weights_hash
+    settings = [VERSION, section, weights, *probes, CLIPS, LADDER_CLIPS, CONFUSION_CLIPS, SAMPLES]
     return hashlib.sha256(repr(settings).encode()).hexdigest()[:12]
 
 
