@@ -172,7 +172,8 @@ def plot_moved(content: Mapping[str, Any], part: str) -> Figure:
 
     found = _having(content, "codes")
     factors = sorted({row["factor"] for one in found.values() for row in one["moved"] if row["part"] == part})
-    colours = dict(zip(factors, seaborn.color_palette("colorblind", max(len(factors), 1)), strict=False))
+    palette = "colorblind" if len(factors) <= 10 else "husl"  # the former has ten colours, then begins again
+    colours = dict(zip(factors, seaborn.color_palette(palette, max(len(factors), 1)), strict=False))
     with _canvas(1.5 + 4.6 * len(found), 3.8) as canvas:
         for axes, (name, one) in zip(canvas.subplots(1, len(found), squeeze=False)[0], found.items(), strict=True):
             rows = [row for row in one["moved"] if row["part"] == part]
