@@ -75,11 +75,25 @@ def ship(
     card = {**trained, **notes, "name": name, "files": files, "data": described["data"], "curve": _thinned(records)}
     card["software"] = {"python": platform.python_version(), "torch": torch.__version__}
     write_json(folder / f"{name}.json", card)
+    return describe(folder / f"{name}.json", data)
 
-    generator = load_generator(folder / f"{name}.json")
-    nearest = nearest_clips(generator, data, described["training"]["clip_steps"])
+
+def describe(path: str | Path, data: ClipDataset) -> Path:
+    """Measure weights anew and write their card, ``NAME.md`` and ``NAME_nearest.png``; gives back the card's path.
+
+    Parameters
+    ----------
+    path
+        Of the card for programs: all that it holds is kept but for what is measured.
+    data
+        As for :func:`ship`.
+    """
+    path, card = Path(path), read_json(path)
+    folder, name, steps = path.parent, path.stem, card["training"]["clip_steps"]
+    generator = load_generator(path)
+    nearest = nearest_clips(generator, data, steps)
     card["nearest_training_clip"] = nearest["summary"]
-    if found := measured(generator, data, described["training"]["clip_steps"]):
+    if found := measured(generator, data, steps):
         card["measured"] = found.to_dict()
     card["parameters"] = sum(value.numel() for value in generator.parameters())
     write_json(folder / f"{name}.json", card)
@@ -87,7 +101,7 @@ def ship(
         temporary.write_bytes(nearest["picture"])
     with atomic_write(folder / f"{name}.md") as temporary:
         temporary.write_text(_markdown(card), encoding="utf-8")
-    return folder / f"{name}.json"
+    return path
 
 
 def measured(generator: Any, data: ClipDataset, steps: list[int]) -> Report | None:
@@ -215,6 +229,7 @@ def _markdown(card: dict[str, Any]) -> str:
         f"{card['sliced_wasserstein']} (a guide, no published metric).",
         f"- **Nearest training clip**: the median sample is {own['median']} away from it ({nearest['measure']}); "
         f"the median training clip is {between['median']} away from the nearest of another person in the same action.",
+        *([f"- **Axes of z_a**: {card['axes']} (`g3an/axes.py`)."] if "axes" in card else []),
         *_measured(card.get("measured")),
         *(f"- **Limit**: {limit}" for limit in card["limits"]),
         "",

@@ -160,7 +160,8 @@ def display_name(name: str) -> str:
 def provenance(generator: Generator) -> str:
     """One line for the foot of a picture: preset, training data, size of the frames and hash of the weights."""
     card = getattr(generator, "card", {})
-    clips = f", {card['clips_seen']:,} clips seen" if "clips_seen" in card else ""
+    seen = sum(run.get("clips_seen", 0) for run in (*card.get("origins", []), card))  # by what it began from, too
+    clips = f", {seen:,} clips seen" if "clips_seen" in card else ""
     print_of = getattr(generator, "weights_hash", "")
     weights = f" Weights {print_of[:12]}." if print_of else ""
     return (
@@ -406,8 +407,9 @@ class Cast:
     label, stem
         Name of the data set in words and in files.
     subjects, motions
-        Seeds of subject 1 and subject 2, and of the two motions. They are chosen among the first sixteen so that the
-        people can be told apart and the motions do not begin alike: the figures are to show what z_a and z_m change.
+        Seeds of subject 1 and subject 2, and of the two motions. People are chosen among the first twenty-four
+        so that they can be told apart and (of faces) the factor network reads their six expressions well, motions among
+        the first twelve so that they do not begin alike: the figures are to show what z_a and z_m change.
     category
         Of the videos in which a dimension is varied; None for an unconditional network.
     panels
@@ -431,11 +433,11 @@ class Cast:
 
 CASTS = {
     "mug": Cast(
-        "mug-sim", "MUG (simulated)", "mug", (9, 16), (6, 8), "happy",
+        "mug-sim", "MUG (simulated)", "mug", (16, 22), (9, 10), "happy",
         ("sad", "anger", "surprise", "disgust", "happy", "fear"), (("happy", "surprise"), ("anger", "fear")),
     ),
     "weizmann": Cast(
-        "weizmann", "Weizmann", "weizmann", (1, 7), (1, 9), "wave2", ("wave1", "wave2"),
+        "weizmann", "Weizmann", "weizmann", (10, 20), (8, 5), "wave2", ("wave1", "wave2"),
         (("wave1", "wave2"), ("jack", "bend")),
     ),
     "uva-nemo": Cast(

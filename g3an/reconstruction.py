@@ -281,7 +281,7 @@ class Quiet:
     def __init__(self, generator: Generator, gains: Tensor, begin: bool) -> None:
         first = generator.modules_g3[0]
         beside = [first.conv_s] if "S" in generator.config.streams else []
-        self.weights = [_first_weight(part) for part in (*beside, first.conv_v)]
+        self.weights = [first_weight(part) for part in (*beside, first.conv_v)]
         self.gains = gains[:, None, None, None, None]
         if begin:
             with torch.no_grad():
@@ -297,7 +297,7 @@ class Quiet:
             weight[: len(before)] = before + self.gains * (weight[: len(before)] - before)
 
 
-def _first_weight(part: Any) -> Tensor:
+def first_weight(part: Any) -> Tensor:
     """Of the first convolution in ``part``, under a spectral norm or not: ``(inputs, outputs, ...)``."""
     while isinstance(part, nn.Sequential):
         part = part[0]

@@ -25,7 +25,7 @@ ACTIONS = ("wave1", "wave2", "jack", "bend")
 SMALL = ModelConfig.from_preset("small", widths=(8, 8, 8, 8, 8), attention_after=(1,), classes=ACTIONS)
 EXPRESSIONS = ("sad", "anger", "surprise", "disgust", "happy", "fear")
 # Of each set: seeds of subject 1 and subject 2 and of the two motions, categories of manipulations and switches.
-PEOPLE = {"weizmann": (1, 7), **{name: CASTS[name].subjects for name in ("mug", "uva-nemo")}}
+PEOPLE = {"weizmann": (10, 20), **{name: CASTS[name].subjects for name in ("mug", "uva-nemo")}}
 MOTIONS = {"weizmann": (1, 9), **{name: CASTS[name].motions for name in ("mug", "uva-nemo")}}
 VARIED = {"weizmann": "wave2", "mug": "happy", "uva-nemo": None}
 SWITCHED = {"weizmann": (("wave1", "wave2"), ("jack", "bend")), "mug": (("happy", "surprise"), ("anger", "fear"))}
