@@ -26,7 +26,7 @@ SMALL = ModelConfig.from_preset("small", widths=(8, 8, 8, 8, 8), attention_after
 EXPRESSIONS = ("sad", "anger", "surprise", "disgust", "happy", "fear")
 # Of each set: seeds of subject 1 and subject 2 and of the two motions, categories of manipulations and switches.
 PEOPLE = {"weizmann": (10, 20), **{name: CASTS[name].subjects for name in ("mug", "uva-nemo")}}
-MOTIONS = {"weizmann": (1, 9), **{name: CASTS[name].motions for name in ("mug", "uva-nemo")}}
+MOTIONS = {"weizmann": (8, 5), **{name: CASTS[name].motions for name in ("mug", "uva-nemo")}}
 VARIED = {"weizmann": "wave2", "mug": "happy", "uva-nemo": None}
 SWITCHED = {"weizmann": (("wave1", "wave2"), ("jack", "bend")), "mug": (("happy", "surprise"), ("anger", "fear"))}
 VALUES = (-3.0, -1.5, 0.0, 1.5, 3.0)
@@ -234,7 +234,7 @@ def test_longer_videos_fill_rows_of_sixteen_and_play_to_the_end(generator, monke
     draw("extra_weizmann_longer", generator)
     still, [tiles] = pages
     for panel, (positions, length, rows) in zip(still, ((1, 16, 1), (2, 24, 2), (3, 32, 2), (5, 48, 3)), strict=True):
-        video = shown(generator, combine(SMALL, 1, 1, "wave2", positions))[0]
+        video = shown(generator, combine(SMALL, PEOPLE["weizmann"][0], MOTIONS["weizmann"][0], "wave2", positions))[0]
         assert len(video) == length and f"{length} frames" in panel.label
         assert panel.videos.shape == (rows, 16, 64, 64, 3)
         frames = panel.videos.reshape(-1, 64, 64, 3)
@@ -252,14 +252,15 @@ def test_parameters_reach_the_page(compose, generator):
     assert agree(panel.videos, shown(generator, code)) and panel.rows == ("+0.25",)
     assert "third" in page.caption and panel.label == "a: subject 1"
     page = compose("fig16_weizmann", first_subject=4, second_motion=3, first_actions=["jack"], second_actions=["jack"])
-    expected = [(4, 1), (7, 3), (4, 3), (7, 1)]
+    other, motion = PEOPLE["weizmann"][1], MOTIONS["weizmann"][0]
+    expected = [(4, motion), (other, 3), (4, 3), (other, motion)]
     assert agree(page.panels[0].videos, shown(generator, *(combine(SMALL, *code, "jack") for code in expected)))
 
 
 def test_an_unconditional_network_draws_what_needs_no_category(compose):
     plain = network(ModelConfig.from_preset("small", widths=(8, 8, 8, 8, 8), attention_after=(1,)))
     page = compose("fig15", plain, category=None, dimensions=[3], values=[1.0])
-    code = changed(combine(plain.config, 1, 1), "motion", 3, 1.0)
+    code = changed(combine(plain.config, PEOPLE["weizmann"][0], MOTIONS["weizmann"][0]), "motion", 3, 1.0)
     assert agree(page.panels[0].videos, shown(plain, code))
 
 

@@ -98,6 +98,7 @@ def _centres(videos: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 LOOKS = ("wall_light", "wall_warmth", "clothes_light", "clothes_warmth", "size")
+COLOURS = 4
 MOVES = ("energy", "height", "side", "reach_up", "reach_aside", "rise", "turn")
 """What :class:`ActionReader` reads: nobody knows factors of real clips, these are plain measures of them.
 
@@ -134,12 +135,15 @@ class ActionReader(Reader):
         videos = torch.stack([clip["video"] for clip in real])
         self.order = [data.classes.index(name) for name in classes]
         self.probe = action_probe(where_it_moves(videos), np.array([clip["category"] for clip in real]))
-        self.scale = when_it_moves(videos).std()
+        self.scale, self.spread = when_it_moves(videos).std(), _looks(videos).std(0)
 
     def __call__(self, videos: Tensor) -> Factors:
         category = self.probe.predict_proba(where_it_moves(videos))[:, self.order]
         motion = np.concatenate([when_it_moves(videos) / self.scale, CATEGORY_WEIGHT * category], 1)
-        return Factors(np.concatenate([_looks(videos), _moves(videos)], 1), what_stays(videos), category, motion)
+        looks = _looks(videos)
+        # Who it is, whatever they do: a silhouette (what_stays) changes with the action, colours do not.
+        colours = (looks / self.spread)[:, :COLOURS]
+        return Factors(np.concatenate([looks, _moves(videos)], 1), colours, category, motion)
 
 
 def _looks(videos: Tensor) -> np.ndarray:
