@@ -30,7 +30,7 @@ from g3an.generator import Generator
 
 SEEN_FRAMES = 8
 READ_FRAMES = 16
-"""Of which components of motion, and courses, are read."""
+"""Frames of a clip, evenly apart, of which components of motion are read; and of which courses are."""
 LOOKS, MOTIONS = 64, 128
 """Numbers of z_a that tell of the person, where there are people enough; components of motion that z_m is read from."""
 NOISE = 0.1
