@@ -158,7 +158,7 @@ def test_the_mixture_is_shown_when_it_is_changed(panel):
 def test_what_is_edited_is_seen(panel):
     panel.shown.value = "A"
     panel.editing.value = "b"
-    panel.motion.value = 5
+    panel.motion.value = 55
     assert panel.view.show == "B"
 
 
