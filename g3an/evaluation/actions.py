@@ -135,7 +135,7 @@ class ActionReader(Reader):
         videos = torch.stack([clip["video"] for clip in real])
         self.order = [data.classes.index(name) for name in classes]
         self.probe = action_probe(where_it_moves(videos), np.array([clip["category"] for clip in real]))
-        self.scale, self.spread = when_it_moves(videos).std(), _looks(videos).std(0)
+        self.scale, self.spread = when_it_moves(videos).std(), np.maximum(_looks(videos).std(0), 1e-6)
 
     def __call__(self, videos: Tensor) -> Factors:
         category = self.probe.predict_proba(where_it_moves(videos))[:, self.order]
