@@ -1,4 +1,4 @@
-"""From a training run to weights that ship: the card, and how near the samples come to the training clips."""
+"""From a training run to weights that ship, with a card that says what they are and how well they do."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from copy import copy
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from g3an.checkpoints import WEIGHTS_FOLDER, load_generator
 from g3an.config import TrainConfig
@@ -19,13 +17,11 @@ from g3an.data import ClipDataset
 from g3an.data.faces.dataset import FaceDataset
 from g3an.errors import G3ANError
 from g3an.evaluation.actions import IN_ACTION, measure_actions
+from g3an.evaluation.extractors import open_extractor
 from g3an.evaluation.faces import Report, measure
+from g3an.evaluation.stored import extractors_of
 from g3an.files import atomic_write, read_json, write_json
-from g3an.latents import generate, sample_codes, to_uint8
-from g3an.plotting import Panel, draw_panels, png_bytes
-
-COMPARED = 64  # samples whose nearest training clip is looked for
-SHOWN = 4
+from g3an.neighbours import nearest_clips
 
 
 def ship(
@@ -39,7 +35,7 @@ def ship(
     """Copy a run's averaged generator into the package and write its card.
 
     The card is ``NAME.json`` for programs (with the curves of the run) and ``NAME.md`` for people, beside
-    ``NAME_nearest.png``: samples, each above its nearest training clip.
+    ``NAME_nearest.png``: samples, each above its nearest training clips (:mod:`g3an.neighbours`).
 
     Parameters
     ----------
@@ -91,14 +87,14 @@ def describe(path: str | Path, data: ClipDataset) -> Path:
     path, card = Path(path), read_json(path)
     folder, name, steps = path.parent, path.stem, card["training"]["clip_steps"]
     generator = load_generator(path)
-    nearest = nearest_clips(generator, data, steps)
-    card["nearest_training_clip"] = nearest["summary"]
+    nearest = nearest_clips(generator, data, steps, open_extractor(extractors_of(data.name)[0]))
+    card["nearest_training_clip"], card["nearest_in_features"] = nearest.pixels, nearest.features
     if found := measured(generator, data, steps):
         card["measured"] = found.to_dict()
     card["parameters"] = sum(value.numel() for value in generator.parameters())
     write_json(folder / f"{name}.json", card)
     with atomic_write(folder / f"{name}_nearest.png") as temporary:
-        temporary.write_bytes(nearest["picture"])
+        temporary.write_bytes(nearest.picture)
     with atomic_write(folder / f"{name}.md") as temporary:
         temporary.write_text(_markdown(card), encoding="utf-8")
     return path
@@ -117,67 +113,6 @@ def measured(generator: Any, data: ClipDataset, steps: list[int]) -> Report | No
         paced.steps, paced.mirror = tuple(sorted(set(steps))), False
         return measure_actions(generator, paced)
     return None
-
-
-def nearest_clips(generator: Any, data: ClipDataset, steps: list[int], seed: int = 0) -> dict[str, Any]:
-    """Look for each sample's nearest training clip, over all windows, mirrored or not.
-
-    Distances are root mean squares of pixel differences in [0, 1], at a quarter of the resolution in space
-    and half in time. They are compared with the distance from windows of each training video to the nearest
-    clip of *another* person doing the same: a generator that only repeats its training clips would come much
-    nearer to them than people come to each other.
-
-    Returns
-    -------
-    dict
-        ``summary`` (medians and quartiles) and ``picture`` (PNG bytes).
-    """
-    codes = sample_codes(generator.config, COMPARED, seed)
-    videos = generate(generator, codes)
-    windows = [(i, start, flip) for i, start in data.windows(2, max(steps)) for flip in (False, True)]
-    bank = torch.stack([_small(data.clip(i, start, max(steps), flip)["video"]) for i, start, flip in windows])
-    people = np.array([data.subjects[i] for i, _, _ in windows])
-    kinds = np.array([data.categories[i] for i, _, _ in windows])
-    found, distance = _nearest(torch.stack([_small(video) for video in videos]), bank)
-
-    between = []
-    for person in sorted(set(people)):
-        for kind in sorted(set(kinds)):
-            own, others = (people == person) & (kinds == kind), (people != person) & (kinds == kind)
-            if own.any() and others.any():
-                between.append(_nearest(bank[own][::8], bank[others])[1])
-    shown = torch.linspace(0, COMPARED - 1, SHOWN).round().int().tolist()
-    rows = []
-    for sample in shown:
-        i, start, flip = windows[found[sample]]
-        training_clip = data.clip(i, start, max(steps), flip)["video"]
-        rows += list(to_uint8(torch.stack([videos[sample], training_clip])))
-    panel = Panel("samples, each above its nearest training clip", np.stack(rows), ("sample", "training") * SHOWN)
-    drawn = draw_panels([panel], "Is the network repeating its training clips?", "", "", scale=2)
-    return {
-        "summary": {
-            "measure": "root mean square pixel difference in [0, 1], at 1/4 of the resolution and 1/2 of the frames",
-            "samples": COMPARED,
-            "sample_to_nearest_training_clip": _quartiles(distance),
-            "person_to_nearest_other_person": _quartiles(torch.cat(between)),
-        },
-        "picture": png_bytes(drawn.still),
-    }
-
-
-def _small(video: Tensor) -> Tensor:
-    return torch.nn.functional.avg_pool3d((video[None] + 1) / 2, (2, 4, 4)).flatten()
-
-
-def _nearest(samples: Tensor, bank: Tensor) -> tuple[list[int], Tensor]:
-    distances = torch.cdist(samples, bank) / samples.shape[1] ** 0.5
-    smallest = distances.min(dim=1)
-    return smallest.indices.tolist(), smallest.values
-
-
-def _quartiles(values: Tensor) -> dict[str, float]:
-    low, middle, high = torch.quantile(values, torch.tensor([0.25, 0.5, 0.75])).tolist()
-    return {"lower quartile": round(low, 4), "median": round(middle, 4), "upper quartile": round(high, 4)}
 
 
 _CURVES = {
@@ -201,7 +136,7 @@ def _thinned(records: list[dict[str, float]], points: int = 200) -> list[dict[st
 
 
 def _markdown(card: dict[str, Any]) -> str:
-    config, nearest = card["config"], card["nearest_training_clip"]
+    config, nearest, near = card["config"], card["nearest_training_clip"], card["nearest_in_features"]
     training = TrainConfig.from_dict(card["training"]).to_dict()  # a run begun by an older version lacks later settings
     places = ", ".join(f"G3_{place}" for place in config["attention_after"]) or "nowhere"
     changes = card.get("training_changes", [])
@@ -229,11 +164,15 @@ def _markdown(card: dict[str, Any]) -> str:
         f"{card['sliced_wasserstein']} (a guide, no published metric).",
         f"- **Nearest training clip**: the median sample is {own['median']} away from it ({nearest['measure']}); "
         f"the median training clip is {between['median']} away from the nearest of another person in the same action.",
+        f"- **Nearest in features** of {near['extractor']}: the median sample is {near['generated'][1]} away from its "
+        f"nearest of {near['windows']:,} training windows, the median window {near['fresh'][1]} from the nearest of "
+        f"another person; {near['nearer']:.1%} of {near['samples']} samples are nearer than 95 % of those.",
         *([f"- **Axes of z_a**: {card['axes']} (`g3an/axes.py`)."] if "axes" in card else []),
         *_measured(card.get("measured")),
         *(f"- **Limit**: {limit}" for limit in card["limits"]),
         "",
-        f"![Four samples, each above its nearest training clip.]({card['name']}_nearest.png)",
+        "![Four samples, each above the training clips nearest to it, in pixels and in features.]"
+        f"({card['name']}_nearest.png)",
         "",
     ]
     return "\n".join(lines)

@@ -274,13 +274,17 @@ def memory(
     samples: Annotated[int, typer.Option(help="Generated clips.")] = 512,
     seed: Annotated[int, typer.Option(help="Of their codes.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Also write the numbers here, as JSON.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Also draw four samples above their nearest training clips, as PNG.")
+    ] = None,
 ) -> None:
     """Measure whether a network repeats its training clips, and whether its people stay themselves."""
     from g3an.checkpoints import load_generator
     from g3an.evaluation import page
     from g3an.evaluation.extractors import open_extractor
     from g3an.evaluation.stored import extractors_of, fresh_clips, measure_consistency, measure_memory, training_clips
-    from g3an.files import write_json
+    from g3an.files import atomic_write, write_json
+    from g3an.neighbours import nearest_clips
 
     generator = load_generator(weights)
     known = training_clips(generator, dataset, root)
@@ -289,6 +293,10 @@ def memory(
     stays = measure_consistency(generator, known, seed=seed)
     if out:
         write_json(out, {"memory": found, "consistency": stays})
+    if picture:
+        shown = nearest_clips(generator, known, list(known.steps), network, seed)
+        with atomic_write(picture) as temporary:
+            temporary.write_bytes(shown.picture)
     for line in [*page.memory(found), "", *page.consistency(stays)]:
         _print(line)
 

@@ -335,8 +335,13 @@ def png_bytes(canvas: Canvas, title: str = "", alt: str = "") -> bytes:
 
 def jpeg_bytes(canvas: Canvas) -> bytes:
     """A figure for a page that has many: half as large as PNG, where frames of videos hardly compress."""
+    return as_jpeg(png_bytes(canvas))
+
+
+def as_jpeg(png: bytes) -> bytes:
+    """A PNG picture as JPEG."""
     stream = io.BytesIO()
-    with Image.open(io.BytesIO(png_bytes(canvas))) as picture:
+    with Image.open(io.BytesIO(png)) as picture:
         picture.convert("RGB").save(stream, "JPEG", quality=90, subsampling=0)
     return stream.getvalue()
 

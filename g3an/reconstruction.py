@@ -38,6 +38,8 @@ NOISE = 0.1
 LEAST_GAIN, LEAST_LOOK_GAIN = 0.05, 0.4
 LEAST_VARIANCE = 1e-3
 """Added before whitening, as a share of the mean variance: no number is blown up from nothing."""
+LEAST_SPREAD = 0.1
+"""Of a course, in its scale: what no clip shows is not followed either."""
 FITTED_CLIPS = 3000
 NEAR = 32
 """Side of the window that is looked at twice as large."""
@@ -175,6 +177,13 @@ class Encoder(nn.Module):
     def codes_of_people(self) -> Tensor:
         """Whitened, in the order of ``subjects``: ``(people, 64)`` or fewer numbers."""
         return _white(self.people, torch.ones_like(self.people[:, :1]) / len(self.people))[0]
+
+    def course_spread(self) -> Tensor:
+        """Standard deviation of each course over the frames of all clips, in its unit: ``(5,)``; it needs a reader."""
+        (reader,) = self.reader
+        assert reader is not None
+        courses = self.moves[:, MOTIONS:].unflatten(1, (len(COURSES), READ_FRAMES))
+        return courses.transpose(0, 1).flatten(1).std(1).clamp(min=LEAST_SPREAD) * reader.course_scale
 
     def lost(self, real: Tensor, made: Tensor, index: Tensor) -> Tensor:
         """Mean absolute difference of clips, weighed by how far a pixel is from its average in the person's clips.

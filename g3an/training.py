@@ -603,7 +603,7 @@ def _lost(
         lost = lost + config.reading * losses["reading"]
     if reader is not None and config.following:
         every = real.shape[2] // ALONE_FRAMES  # as the reader learned them: every second frame of the clip
-        losses["courses"] = reader.astray(real[:, :, ::every], made[:, :, ::every].float())
+        losses["courses"] = reader.astray(real[:, :, ::every], made[:, :, ::every].float(), encoder.course_spread())
         lost = lost + config.following * losses["courses"]
     return config.reconstruction * lost
 

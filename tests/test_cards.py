@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
-from torch import Tensor, nn
+from few_shapes import few
 
 from g3an import cards
-from g3an.cards import nearest_clips, ship
+from g3an.cards import ship
 from g3an.checkpoints import load_generator
 from g3an.config import ModelConfig, TrainConfig
-from g3an.data import ClipDataset, open_dataset
 from g3an.errors import G3ANError
+from g3an.evaluation.extractors import Extractor
 from g3an.generator import Generator
 from g3an.training import train
 
 NOTES = {"machine": "a test", "licence": "none, drawn in code", "limits": ["It is not trained.", "It never will be."]}
 
 
-def few(people: int = 3) -> ClipDataset:
-    """The first people of ``shapes``: few enough to compare by hand."""
-    data = open_dataset("shapes")
-    kept = [i for i, who in enumerate(data.subjects) if who in sorted(set(data.subjects))[:people]]
-    return ClipDataset(
-        "shapes", [data.readers[i] for i in kept], [data.sources[i] for i in kept], data.classes,
-        [data.categories[i] for i in kept], [data.subjects[i] for i in kept],
-    ).keep()  # fmt: skip
+OPENED: list[str] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_extractor() -> Iterator[None]:
+    """Some pixels instead of a network that takes its time for each clip; notes which network was asked for."""
+
+    def opened(name: str) -> Extractor:
+        OPENED.append(name)
+        return Extractor(name, "0" * 64, 1536, "none", lambda x: (x[:, :, ::8, 1::4, 1::4].flatten(1), None))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cards, "open_extractor", opened)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +93,9 @@ def test_the_card_says_where_the_weights_come_from(run, shipped):
 
 def test_the_card_for_people_says_what_that_for_programs_says(shipped):
     card, text = read(shipped), shipped.with_suffix(".md").read_text(encoding="utf-8")
-    quartiles = card["nearest_training_clip"]
+    quartiles, near = card["nearest_training_clip"], card["nearest_in_features"]
+    assert near["extractor"] == OPENED[0] == "transnetv2", "the one that knows clips of any kind"
+    assert near["windows"] == len(few().windows(2, 2)) * 2 and near["samples"] == quartiles["samples"] == 64
     last = [record for record in card["curve"] if "loss_video" in record][-1]
     for words in (
         "# Weights `tiny`",
@@ -105,6 +111,9 @@ def test_the_card_for_people_says_what_that_for_programs_says(shipped):
         f"to 16 training clips: {card['sliced_wasserstein']}",
         f"median sample is {quartiles['sample_to_nearest_training_clip']['median']} away",
         f"is {quartiles['person_to_nearest_other_person']['median']} away",
+        f"in features** of transnetv2: the median sample is {near['generated'][1]} away",
+        f"{near['windows']} training windows, the median window {near['fresh'][1]} from",
+        f"{near['nearer']:.1%} of 64 samples are nearer",
         "- **Limit**: It is not trained.\n- **Limit**: It never will be.\n",
         "](tiny_nearest.png)",
     ):
@@ -157,86 +166,7 @@ def test_a_run_on_other_data_or_none_at_all_is_refused_and_nothing_written(run, 
     assert [(path.name, path.read_bytes()) for path in folder.iterdir()] == [("tiny.safetensors", b"old")]
 
 
-# --- Nearest clips ----------------------------------------------------------------------------------------------------
-
-
-class Repeating(nn.Module):
-    """A network that does nothing but repeat clips, a little brighter."""
-
-    def __init__(self, clips: list[Tensor], brighter: float = 0.0) -> None:
-        super().__init__()
-        self.config = ModelConfig.from_preset("small")
-        self.clips, self.brighter, self.made = clips, brighter, 0
-        self.weight = nn.Parameter(torch.zeros(1))
-
-    def forward(self, z_a, z_m, c):
-        chosen = [self.clips[(self.made + k) % len(self.clips)] for k in range(len(z_a))]
-        self.made += len(z_a)
-        return torch.stack(chosen) + self.brighter
-
-
-def test_a_network_that_repeats_its_training_clips_is_found_out():
-    data = few(2)
-    clips = [data.clip(i, start, 1, flip)["video"] for i, start, flip in ((0, 0, False), (3, 4, True), (6, 16, False))]
-    summary = nearest_clips(Repeating(clips).eval(), data, [1])["summary"]
-    assert summary["samples"] == 64
-    assert summary["sample_to_nearest_training_clip"] == pytest.approx(
-        {"lower quartile": 0, "median": 0, "upper quartile": 0}, abs=1e-3
-    )
-    assert summary["person_to_nearest_other_person"]["median"] > 0.05
-
-
-def test_distances_are_root_mean_squares_of_pixels_from_0_to_1():
-    """0.1 brighter in [-1, 1] is 0.05 in [0, 1], whatever the resolution."""
-    data = few(2)
-    clip = data.clip(1, 2, 1)["video"] * 0.5  # so that no other clip is nearer and nothing leaves the range
-    data._kept = {i: (frames * 0.5 + 63.75).round().astype(np.uint8) for i, frames in data._kept.items()}
-    summary = nearest_clips(Repeating([clip], 0.1).eval(), data, [1])["summary"]
-    assert summary["sample_to_nearest_training_clip"]["median"] == pytest.approx(0.05, abs=2e-3)
-
-
-def test_the_summary_agrees_with_a_plain_search():
-    """All windows at a distance of 2 frames, mirrored or not, compared one by one."""
-    data = few(3)
-    rows = []
-    for i, start in data.windows(2, 2):
-        for flip in (False, True):
-            video = (data.clip(i, start, 2, flip)["video"].double().numpy() + 1) / 2
-            small = video.reshape(3, 8, 2, 16, 4, 16, 4).mean(axis=(2, 4, 6)).ravel()
-            rows.append((data.subjects[i], data.categories[i], small))
-    others: list[float] = []
-    for person in sorted(set(data.subjects)):
-        for kind in sorted(set(data.categories)):
-            mine = [small for who, what, small in rows if who == person and what == kind]
-            theirs = np.stack([small for who, what, small in rows if who != person and what == kind])
-            others += [float(np.sqrt(((theirs - small) ** 2).mean(1)).min()) for small in mine[::8]]
-    grey = torch.zeros(3, 16, 64, 64)
-    summary = nearest_clips(Repeating([grey]).eval(), data, [1, 2])["summary"]
-    nearest = min(float(np.sqrt(((small - 0.5) ** 2).mean())) for _, _, small in rows)
-    assert summary["sample_to_nearest_training_clip"]["median"] == pytest.approx(nearest, abs=1e-3)
-    low, middle, high = np.quantile(others, [0.25, 0.5, 0.75])
-    assert summary["person_to_nearest_other_person"] == pytest.approx(
-        {"lower quartile": low, "median": middle, "upper quartile": high}, abs=1e-3
-    )
-
-
-def test_the_picture_shows_samples_above_the_clips_they_resemble(monkeypatch):
-    drawn = []
-    real = cards.draw_panels
-    monkeypatch.setattr(
-        cards, "draw_panels", lambda panels, *rest, **more: drawn.extend(panels) or real(panels, *rest, **more)
-    )
-    data = few(2)
-    clips = [data.clip(i, 4, 1, True)["video"] for i in range(8)]
-    found = nearest_clips(Repeating(clips).eval(), data, [1])
-    [panel] = drawn
-    assert panel.rows == ("sample", "training") * 4
-    assert (panel.videos[::2] == panel.videos[1::2]).all()
-    # Samples 0, 21, 42 and 63 of 64, which repeat eight clips in turn.
-    wanted = [((clips[k % 8] + 1) * 127.5).round().permute(1, 2, 3, 0).numpy() for k in (0, 21, 42, 63)]
-    assert (panel.videos[::2] == np.stack(wanted)).all()
-    with Image.open(io.BytesIO(found["picture"])) as image:
-        assert image.format == "PNG" and image.width > 16 * 128 and image.height > 8 * 128
+# --- Curves -----------------------------------------------------------------------------------------------------------
 
 
 def test_long_curves_are_thinned_by_averaging():

@@ -166,6 +166,7 @@ def test_what_codes_change_is_told_and_written(monkeypatch, tmp_path, capsys):
 
 
 def test_repeated_clips_are_looked_for_in_what_the_network_learned_from(monkeypatch, tmp_path, capsys):
+    from g3an import neighbours
     from g3an.evaluation import stored
 
     known = stored.read_stored()["networks"]["weizmann"]
@@ -177,8 +178,19 @@ def test_repeated_clips_are_looked_for_in_what_the_network_learned_from(monkeypa
 
     monkeypatch.setattr(stored, "measure_memory", measured)
     monkeypatch.setattr(stored, "measure_consistency", lambda *_, **__: known["consistency"]["found"])
+    drawn = []
+
+    def nearest(generator, train, steps, extractor, seed):
+        drawn.append((train.name, steps, extractor.name, seed))
+        return SimpleNamespace(picture=b"a picture")
+
+    monkeypatch.setattr(neighbours, "nearest_clips", nearest)
     words = ("--weights", "weizmann", "--dataset", "shapes", "--samples", "8", "--out", str(tmp_path / "m.json"))
     assert call(monkeypatch, "memory", *words) == 0
+    assert not drawn
+    assert call(monkeypatch, "memory", *words, "--picture", str(tmp_path / "m.png"), "--seed", "3") == 0
+    assert drawn == [("shapes", [2], "transnetv2", 3)] and (tmp_path / "m.png").read_bytes() == b"a picture"
+    seen.pop()
     assert seen == [("shapes", (2,), None, "transnetv2", 8)]
     assert "Identity consistency" in capsys.readouterr().out
     assert json.loads((tmp_path / "m.json").read_text())["memory"] == known["memory"]["found"]

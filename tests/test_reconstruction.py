@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -229,11 +231,30 @@ def test_courses_are_read_along_with_motion_and_kept_in_order(data, clips):
     assert encoder(video, index, c)[1].shape == (64, 10)
     assert not any("reader" in name for name in encoder.state_dict()), "it is trained and saved elsewhere"
 
+    spread = encoder.course_spread()
+    read = encoder.moves[:, MOTIONS:].unflatten(1, (len(COURSES), 16)) * reader.course_scale[:, None]
+    wanted = torch.stack([read[:, k].std() for k in range(len(COURSES))])
+    assert torch.allclose(spread, wanted.maximum(0.1 * reader.course_scale), rtol=1e-4)
+
     made = video[:2].clone().requires_grad_()
-    assert reader.astray(video[:2], video[:2]) == 0
-    apart = reader.astray(video[:2].flip(2), made)
+    assert reader.astray(video[:2], video[:2], spread) == 0
+    apart = reader.astray(video[:2].flip(2), made, spread)
     apart.backward()
     assert apart > 0 and made.grad.abs().sum() > 0
+
+
+def test_each_course_counts_by_its_variance(monkeypatch):
+    """A network that gives back nothing but the means is astray by 1, however small the courses are."""
+    from g3an.evaluation.factors import FactorNetwork
+
+    reader = FactorNetwork().eval()
+    spread = torch.tensor([0.3, 0.05, 8.0, 4.0, 2.0])
+    torch.manual_seed(0)
+    real, made = torch.randn(64, 5, 50) * spread[:, None], torch.zeros(64, 5, 50)
+    monkeypatch.setattr(FactorNetwork, "forward", lambda self, courses: SimpleNamespace(course=courses))
+    assert reader.astray(real, made, spread) == pytest.approx(1, abs=0.03)
+    made[:, 1] = real[:, 1]
+    assert reader.astray(real, made, spread) == pytest.approx(0.8, abs=0.03)
 
 
 @pytest.mark.parametrize(("steps", "alone"), [(3, 100), (7, 5), (23, 0), (15, 12)])

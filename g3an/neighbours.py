@@ -1,0 +1,139 @@
+"""Samples beside the training clips nearest to them, in pixels and in features: is a network repeating what it saw?
+
+Pixels find a clip that was copied; features one that was copied in another light or a few frames later. Distances over
+many samples, in both spaces and against people who were not trained on, are the work of
+:mod:`g3an.evaluation.memory`; here they can be looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool3d
+
+from g3an.data import ClipDataset
+from g3an.evaluation.extractors import Extractor
+from g3an.evaluation.ladder import features
+from g3an.evaluation.memory import memory
+from g3an.latents import generate, sample_codes, to_uint8
+from g3an.plotting import Panel, draw_panels, png_bytes
+
+COMPARED = 64
+"""Samples whose nearest training clips are looked for."""
+SHOWN = 4
+FEATURE_WINDOWS = 2048
+"""Training windows at the most whose features are compared, evenly from all: an extractor takes its time for each."""
+ROWS = ("sample", "nearest in pixels", "nearest in features")
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """What :func:`nearest_clips` found.
+
+    Attributes
+    ----------
+    pixels
+        Quartiles of the distance from samples to their nearest training clips, and from training clips to the nearest
+        of another person in the same action.
+    features
+        The extractor, how many windows it compared, and :meth:`g3an.evaluation.memory.Memory.to_dict`.
+    picture
+        PNG: four samples, each above its nearest training clip in pixels and its nearest in features.
+    """
+
+    pixels: dict[str, Any]
+    features: dict[str, Any]
+    picture: bytes
+
+
+def nearest_clips(
+    generator: Any, data: ClipDataset, steps: Sequence[int], extractor: Extractor, seed: int = 0
+) -> Neighbours:
+    """Look for each sample's nearest training clips.
+
+    In pixels, over all windows, mirrored ones too unless the network's card says that it saw none: distances are root
+    mean squares of differences in [0, 1], at a quarter of the resolution in space and half in time. They are compared
+    with the distance from windows of each training video to the nearest clip of *another* person doing the same: a
+    generator that only repeats its training clips would come much nearer to them than people come to each other. In
+    features, over :data:`FEATURE_WINDOWS` windows at the most:
+    distances are those of :func:`g3an.evaluation.memory.memory`.
+
+    Parameters
+    ----------
+    generator
+        In evaluation mode.
+    data
+        What it was trained on.
+    steps
+        Frame steps of the training; windows have the largest.
+    extractor
+        Of the features.
+
+    Raises
+    ------
+    G3ANError
+        All training clips show one person.
+    """
+    step, card = max(steps), getattr(generator, "card", {})
+    flips = (False, True) if card.get("training", {}).get("mirror", True) else (False,)
+    codes = sample_codes(generator.config, COMPARED, seed)
+    videos = generate(generator, codes)
+    windows = [(i, start, flip) for i, start in data.windows(2, step) for flip in flips]
+
+    def clip(window: tuple[int, int, bool]) -> Tensor:
+        i, start, flip = window
+        video: Tensor = data.clip(i, start, step, flip)["video"]
+        return video
+
+    bank = torch.stack([_small(clip(window)) for window in windows])
+    people = np.array([data.subjects[i] for i, _, _ in windows])
+    kinds = np.array([data.categories[i] for i, _, _ in windows])
+    in_pixels, distance = _nearest(torch.stack([_small(video) for video in videos]), bank)
+    between = []
+    for person in sorted(set(people)):
+        for kind in sorted(set(kinds)):
+            own, others = (people == person) & (kinds == kind), (people != person) & (kinds == kind)
+            if own.any() and others.any():
+                between.append(_nearest(bank[own][::8], bank[others])[1])
+
+    some = np.unique(np.linspace(0, len(windows) - 1, FEATURE_WINDOWS).round().astype(int))
+    parts = [[clip(windows[k]) for k in chosen] for chosen in np.split(some, range(64, len(some), 64))]
+    known = torch.cat([features(extractor, torch.stack(part)) for part in parts])
+    seen = memory(features(extractor, videos), known, [str(person) for person in people[some]])
+
+    rows = []
+    for sample in torch.linspace(0, COMPARED - 1, SHOWN).round().int().tolist():
+        pair = windows[in_pixels[sample]], windows[some[seen.nearest[sample]]]
+        rows += list(to_uint8(torch.stack([videos[sample], *(clip(window) for window in pair)])))
+    panel = Panel("samples, each above the training clips nearest to it", np.stack(rows), ROWS * SHOWN)
+    drawn = draw_panels([panel], "Is the network repeating its training clips?", "", "", scale=2)
+    return Neighbours(
+        {
+            "measure": "root mean square pixel difference in [0, 1], at 1/4 of the resolution and 1/2 of the frames",
+            "samples": COMPARED,
+            "sample_to_nearest_training_clip": _quartiles(distance),
+            "person_to_nearest_other_person": _quartiles(torch.cat(between)),
+        },
+        {"extractor": extractor.name, "samples": COMPARED, "windows": len(some), **seen.to_dict()},
+        png_bytes(drawn.still),
+    )
+
+
+def _small(video: Tensor) -> Tensor:
+    return avg_pool3d((video[None] + 1) / 2, (2, 4, 4)).flatten()
+
+
+def _nearest(samples: Tensor, bank: Tensor) -> tuple[list[int], Tensor]:
+    distances = torch.cdist(samples, bank) / samples.shape[1] ** 0.5
+    smallest = distances.min(dim=1)
+    return smallest.indices.tolist(), smallest.values
+
+
+def _quartiles(values: Tensor) -> dict[str, float]:
+    low, middle, high = torch.quantile(values, torch.tensor([0.25, 0.5, 0.75])).tolist()
+    return {"lower quartile": round(low, 4), "median": round(middle, 4), "upper quartile": round(high, 4)}
