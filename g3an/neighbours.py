@@ -106,12 +106,12 @@ def nearest_clips(
     known = torch.cat([features(extractor, torch.stack(part)) for part in parts])
     seen = memory(features(extractor, videos), known, [str(person) for person in people[some]])
 
-    rows = []
-    for sample in torch.linspace(0, COMPARED - 1, SHOWN).round().int().tolist():
+    panels = []
+    for number, sample in enumerate(torch.linspace(0, COMPARED - 1, SHOWN).round().int().tolist(), 1):
         pair = windows[in_pixels[sample]], windows[some[seen.nearest[sample]]]
-        rows += list(to_uint8(torch.stack([videos[sample], *(clip(window) for window in pair)])))
-    panel = Panel("samples, each above the training clips nearest to it", np.stack(rows), ROWS * SHOWN)
-    drawn = draw_panels([panel], "Is the network repeating its training clips?", "", "", scale=2)
+        shown = to_uint8(torch.stack([videos[sample], *(clip(window) for window in pair)]))
+        panels.append(Panel(f"sample {number}", np.asarray(shown), ROWS))
+    drawn = draw_panels(panels, "Samples, each above the training clips nearest to it.", "", scale=2)
     return Neighbours(
         {
             "measure": "root mean square pixel difference in [0, 1], at 1/4 of the resolution and 1/2 of the frames",

@@ -91,9 +91,9 @@ def pictured(monkeypatch: pytest.MonkeyPatch, *given) -> tuple[np.ndarray, neigh
         neighbours, "draw_panels", lambda panels, *rest, **more: drawn.extend(panels) or real(panels, *rest, **more)
     )
     found = nearest_clips(*given)
-    [panel] = drawn
-    assert panel.rows == ("sample", "nearest in pixels", "nearest in features") * 4
-    return panel.videos.reshape(4, 3, *panel.videos.shape[1:]), found
+    assert len(drawn) == 4
+    assert {panel.rows for panel in drawn} == {("sample", "nearest in pixels", "nearest in features")}
+    return np.stack([panel.videos for panel in drawn]), found
 
 
 def shown(video: Tensor) -> np.ndarray:
