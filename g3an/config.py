@@ -139,7 +139,7 @@ class TrainConfig:
     following
         Weight of how far apart that reader sees the courses of a clip and of the one given back: how strong the
         expression is, how the head turns and whether the lids close, frame by frame, each over its variance. z_m is
-        then read from the courses of the real clip, too. It needs ``reading``.
+        then read from the known courses of the real clip, too. It needs ``reading``.
     allotted
         Whether codes are not read from clips but drawn from N(0, 1), each draw giving back the clip that falls to it.
         For sets of few people, between whose codes there is much room: see :mod:`g3an.allotment`.

@@ -23,14 +23,14 @@ from torch.nn import functional as F
 
 from g3an.config import ModelConfig
 from g3an.data import ClipDataset
+from g3an.data.faces.dataset import FaceDataset
 from g3an.data.faces.motion import COURSES
 from g3an.errors import G3ANError
-from g3an.evaluation.factors import FactorNetwork
 from g3an.generator import Generator
 
 SEEN_FRAMES = 8
-READ_FRAMES = 16
-"""Frames of a clip, evenly apart, of which components of motion are read; and of which courses are."""
+TOLD_FRAMES = 16
+"""Frames of a clip, evenly apart, of which components of motion are read; and of which courses are told."""
 LOOKS, MOTIONS = 64, 128
 """Numbers of z_a that tell of the person, where there are people enough; components of motion that z_m is read from."""
 NOISE = 0.1
@@ -38,8 +38,6 @@ NOISE = 0.1
 LEAST_GAIN, LEAST_LOOK_GAIN = 0.05, 0.4
 LEAST_VARIANCE = 1e-3
 """Added before whitening, as a share of the mean variance: no number is blown up from nothing."""
-LEAST_SPREAD = 0.1
-"""Of a course, in its scale: what no clip shows is not followed either."""
 FITTED_CLIPS = 3000
 NEAR = 32
 """Side of the window that is looked at twice as large."""
@@ -59,8 +57,8 @@ class Encoder(nn.Module):
         The person of every video of the data set.
     width
         Of the network that reads z_m.
-    reader
-        Of simulated faces: the courses that it reads from a clip are then read along with z_m's components of motion,
+    courses
+        Of simulated faces, whose courses are known: z_m is then read from these along with the components of motion,
         in which a blink, two frames of a few pixels, does not stand out.
 
     Raises
@@ -70,7 +68,7 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self, config: ModelConfig, subjects: Sequence[str], width: int = 256, reader: FactorNetwork | None = None
+        self, config: ModelConfig, subjects: Sequence[str], width: int = 256, courses: bool = False
     ) -> None:
         super().__init__()
         self.subjects = sorted(set(subjects))
@@ -80,8 +78,8 @@ class Encoder(nn.Module):
         self.classes = config.classes
         people, looks = len(self.subjects), min(LOOKS, config.z_a_dim, len(self.subjects) - 1)
         self.people = nn.Parameter(torch.zeros(people, looks))
-        self.reader = (reader,)  # in a tuple it is no part of this module: it is trained and saved elsewhere
-        told = MOTIONS + (READ_FRAMES * len(COURSES) if reader else 0)
+        self.told = courses
+        told = MOTIONS + (TOLD_FRAMES * len(COURSES) if courses else 0)
         self.motion = nn.Sequential(
             nn.Linear(told + len(config.classes), width), nn.LeakyReLU(0.2),
             nn.Linear(width, width), nn.LeakyReLU(0.2), nn.Linear(width, config.z_m_dim),
@@ -91,6 +89,7 @@ class Encoder(nn.Module):
             ("who", len(subjects)), ("average", people, 32 * 32), ("portrait", people, 3, 64, 64),
             ("gains", config.z_a_dim), ("move_mean", size), ("move_axes", size, MOTIONS),
             ("moves", FITTED_CLIPS, told), ("shares", FITTED_CLIPS, self.kinds), ("window", 2),
+            ("begun", told, config.z_m_dim), ("course_middle", len(COURSES)), ("course_scale", len(COURSES)),
         ):  # fmt: skip
             self.register_buffer(name, torch.zeros(*shape))
         self.who = torch.tensor([self.subjects.index(subject) for subject in subjects])
@@ -102,6 +101,9 @@ class Encoder(nn.Module):
         self.move_axes: Tensor
         self.moves: Tensor  # what z_m is read from, of the clips that it is whitened over
         self.shares: Tensor  # of each of them in its category's mean
+        self.begun: Tensor  # weights of what z_m begins with
+        self.course_middle: Tensor
+        self.course_scale: Tensor  # mean and standard deviation over frames of clips, in each course's unit
 
     @torch.no_grad()
     def fit(self, data: ClipDataset, seed: int = 0, count: int = FITTED_CLIPS) -> Encoder:
@@ -126,11 +128,12 @@ class Encoder(nn.Module):
         self.gains.fill_(LEAST_GAIN)[: len(sizes)] = (sizes / sizes[0]).clamp(LEAST_LOOK_GAIN, 1)
 
         epoch = data.epoch(2**29, count)
-        rows, courses, kinds, change = [], [], [], torch.zeros(64, 64)
+        rows, told, kinds, change = [], [], [], torch.zeros(64, 64)
         for k in range(count):
             clip = epoch[k]
             rows.append(self.move(clip["video"][None], self.who[[clip["index"]]]))
-            courses.append(self._courses(clip["video"][None]))
+            if self.told and isinstance(data, FaceDataset):
+                told.append(data.courses(clip))
             change += (clip["video"] - self.portrait[self.who[clip["index"]]][:, None]).abs().mean((0, 1))
             kinds.append(self.classes.index(data.classes[clip["category"]]) if self.classes else 0)
         found = F.avg_pool2d(change[None], NEAR, 1)[0]
@@ -140,12 +143,22 @@ class Encoder(nn.Module):
         self.move_axes.copy_(whitening(moves - moves.mean(0), MOTIONS, seed))
         again = torch.arange(FITTED_CLIPS) % count  # every buffer keeps its size
         moves = (moves - self.move_mean) @ self.move_axes
-        self.moves.copy_(torch.cat([moves, torch.cat(courses)], 1)[again])
+        if self.told:
+            every = torch.stack(told)
+            flat = every.transpose(0, 1).flatten(1)
+            self.course_middle.copy_(flat.mean(1))
+            self.course_scale.copy_(flat.std(1).clamp(min=1e-3))
+            moves = torch.cat([moves, self._scaled(every)], 1)
+        self.moves.copy_(moves[again])
+        begun = self._beginning()
+        self.begun.copy_(begun / (self.moves @ begun).std(0).clamp(min=1e-3))
         shares = F.one_hot(torch.tensor(kinds)[again], self.kinds).float()
         self.shares.copy_(shares / shares.sum(0).clamp(min=1))
         return self
 
-    def forward(self, video: Tensor, index: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, video: Tensor, index: Tensor, c: Tensor | None = None, courses: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Codes without noise.
 
         Parameters
@@ -156,6 +169,9 @@ class Encoder(nn.Module):
             Numbers of the videos that the clips are from, ``(batch,)``.
         c
             One-hot categories ``(batch, classes)``; None if unconditional.
+        courses
+            Of an encoder with courses: those of the clips, as :meth:`g3an.data.faces.dataset.FaceDataset.courses`
+            gives them, ``(batch, 5, 16)``.
 
         Returns
         -------
@@ -167,7 +183,8 @@ class Encoder(nn.Module):
             who = self.who[index]
             z_a = self.codes_of_people()[who]
             moves = (self.move(video, who) - self.move_mean) @ self.move_axes
-            moves = torch.cat([moves, self._courses(video)], 1)
+            if courses is not None:
+                moves = torch.cat([moves, self._scaled(courses)], 1)
             own = torch.zeros_like(who) if c is None else c.argmax(1)
             _, centres, roots = _white(self._read(self.moves, (self.shares > 0).float()), self.shares)
             away = self._read(moves, c) - centres[own]
@@ -177,13 +194,6 @@ class Encoder(nn.Module):
     def codes_of_people(self) -> Tensor:
         """Whitened, in the order of ``subjects``: ``(people, 64)`` or fewer numbers."""
         return _white(self.people, torch.ones_like(self.people[:, :1]) / len(self.people))[0]
-
-    def course_spread(self) -> Tensor:
-        """Standard deviation of each course over the frames of all clips, in its unit: ``(5,)``; it needs a reader."""
-        (reader,) = self.reader
-        assert reader is not None
-        courses = self.moves[:, MOTIONS:].unflatten(1, (len(COURSES), READ_FRAMES))
-        return courses.transpose(0, 1).flatten(1).std(1).clamp(min=LEAST_SPREAD) * reader.course_scale
 
     def lost(self, real: Tensor, made: Tensor, index: Tensor) -> Tensor:
         """Mean absolute difference of clips, weighed by how far a pixel is from its average in the person's clips.
@@ -214,20 +224,33 @@ class Encoder(nn.Module):
 
     def _read(self, moves: Tensor, c: Tensor | None) -> Tensor:
         read: Tensor = self.motion(torch.cat([moves, c.to(moves)], 1) if self.classes and c is not None else moves)
-        return read + moves[:, : read.shape[1]]
+        return read + moves @ self.begun
 
-    @torch.no_grad()
-    def _courses(self, video: Tensor) -> Tensor:
-        """Each course in its scale, of every frame: ``(batch, 80)``, or ``(batch, 0)`` without a reader.
+    def _beginning(self) -> Tensor:
+        """Weights ``(told, z_m_dim)``: the strongest components of motion; with courses first what these are.
 
-        The reader learned from every second frame, so it reads the even ones and the odd ones by themselves.
+        A blink is no strong component of anything, and a generator that is told nothing of blinks never makes one from
+        which the code could learn: so two numbers begin as how far the lids close early and late in the clip.
         """
-        (reader,) = self.reader
-        if reader is None:
-            return video.new_zeros(len(video), 0)
-        halves = [reader(video[:, :, first:READ_FRAMES:2].float()).course for first in (0, 1)]
-        both = torch.cat([(x - reader.course_middle[:, None]) / reader.course_scale[:, None] for x in halves], 2)
-        return both.flatten(1)
+        rows = len(self.moves[0])
+        columns = list(torch.eye(rows, MOTIONS).T)
+        if self.told:
+            late = torch.arange(TOLD_FRAMES) >= TOLD_FRAMES // 2
+            level, late_less_early = torch.ones(TOLD_FRAMES), 2.0 * late - 1
+            told = []
+            for name, weights in (
+                ("strength", level), ("strength", late_less_early), ("yaw", level), ("pitch", level), ("roll", level),
+                ("blink", 1.0 * ~late), ("blink", 1.0 * late), ("yaw", late_less_early), ("pitch", late_less_early),
+                ("roll", late_less_early),
+            ):  # fmt: skip
+                column = torch.zeros(rows)
+                column[MOTIONS:].unflatten(0, (len(COURSES), TOLD_FRAMES))[list(COURSES).index(name)] = weights
+                told.append(column)
+            columns = told + columns
+        return torch.stack(columns[: self.z_m_dim], 1)
+
+    def _scaled(self, courses: Tensor) -> Tensor:
+        return ((courses - self.course_middle[:, None]) / self.course_scale[:, None]).flatten(1)
 
     def move(self, video: Tensor, who: Tensor) -> Tensor:
         """How eight frames, evenly apart, differ from the person's average, in grey: ``(batch, 8192)``."""

@@ -36,6 +36,7 @@ from g3an.augment import augment
 from g3an.checkpoints import begin_from, read_state, save_generator, write_state
 from g3an.config import ModelConfig, TrainConfig
 from g3an.data import ClipDataset, open_dataset
+from g3an.data.faces.dataset import FaceDataset
 from g3an.data.faces.sets import SETS
 from g3an.data.layouts import Split
 from g3an.discriminators import ImageDiscriminator, VideoDiscriminator
@@ -296,7 +297,7 @@ def train(
         reader = load_factors(learned).requires_grad_(False)
     encoder: nn.Module = nn.Linear(1, 1)  # an optimiser needs something
     if config.reconstruction:
-        encoder = Encoder(model, data.subjects, reader=reader if config.following else None)
+        encoder = Encoder(model, data.subjects, courses=bool(config.following))
     optimiser_e = torch.optim.Adam(
         [{"params": [weight], "lr": PEOPLE_RATE if name == "people" else MOTION_RATE}
          for name, weight in encoder.named_parameters()],
@@ -331,7 +332,10 @@ def train(
     generator, video_judge, image_judge, optimiser_g, optimiser_d = accelerator.prepare(
         generator, video_judge, image_judge, optimiser_g, optimiser_d
     )
+    spread = torch.ones(())
     if reader is not None:
+        if config.following:
+            spread = _spread(reader, data).to(accelerator.device)
         reader.to(accelerator.device)
     if perception is not None:
         perception.to(accelerator.device)
@@ -399,14 +403,17 @@ def train(
                     read_a, read_m, clips = (part.to(accelerator.device) for part in drawn)
                     real = torch.cat([real[:first], clips])
                 else:
-                    read = encoder(real[first:], batch["index"][first:].to(accelerator.device), c_read)
+                    told = None
+                    if config.following:
+                        told = _courses(data, batch)[first:].to(accelerator.device)
+                    read = encoder(real[first:], batch["index"][first:].to(accelerator.device), c_read, told)
                     read_a, read_m = noisy(read[0], read[1], model.z_a_dim, noise, share)
                 z_a, z_m = torch.cat([z_a[:first], read_a]), torch.cat([z_m[:first], read_m])
                 c = None if c is None or c_read is None else torch.cat([c[:first], c_read])
                 looked_at = torch.randint(ALONE_FRAMES, (share[1], len(real) - first, 2), generator=noise)[share[0]]
                 give_back = partial(
                     _lost, accelerator.unwrap_model(encoder), batch["index"][first:].to(accelerator.device),
-                    looked_at.to(accelerator.device), perception, reader, config, losses,
+                    looked_at.to(accelerator.device), perception, reader, spread, config, losses,
                 )  # fmt: skip
             if alone:
                 if config.following:  # which takes frames that are evenly apart
@@ -587,7 +594,7 @@ def _full_precision(frames: Tensor) -> torch.autocast:
 
 def _lost(
     encoder: Encoder, index: Tensor, looked_at: Tensor, perception: Perception, reader: FactorNetwork | None,
-    config: TrainConfig, losses: dict[str, Tensor], real: Tensor, made: Tensor,
+    spread: Tensor, config: TrainConfig, losses: dict[str, Tensor], real: Tensor, made: Tensor,
 ) -> Tensor:  # fmt: skip
     """The loss of giving clips back: pixels, perceptual maps, what a reader sees; its parts go into ``losses``."""
     losses["pixels"] = encoder.lost(real, made, index)
@@ -603,9 +610,24 @@ def _lost(
         lost = lost + config.reading * losses["reading"]
     if reader is not None and config.following:
         every = real.shape[2] // ALONE_FRAMES  # as the reader learned them: every second frame of the clip
-        losses["courses"] = reader.astray(real[:, :, ::every], made[:, :, ::every].float(), encoder.course_spread())
+        losses["courses"] = reader.astray(real[:, :, ::every], made[:, :, ::every].float(), spread)
         lost = lost + config.following * losses["courses"]
     return config.reconstruction * lost
+
+
+def _courses(data: ClipDataset, batch: dict[str, Tensor]) -> Tensor:
+    """The known courses of a batch of simulated clips: ``(batch, 5, T)``."""
+    assert isinstance(data, FaceDataset)
+    clips = zip(batch["motion"], batch["start"], batch["step"], strict=True)
+    return torch.stack([data.courses(dict(zip(("motion", "start", "step"), clip, strict=True))) for clip in clips])
+
+
+def _spread(reader: FactorNetwork, data: ClipDataset, count: int = 128) -> Tensor:
+    """Standard deviation of each course over frames of random clips, as the reader sees it, in its unit: ``(5,)``."""
+    clips = data.epoch(2**28, count)
+    every = data.length // ALONE_FRAMES
+    seen = reader.read(torch.stack([clips[k]["video"][:, ::every] for k in range(count)])).course
+    return seen.transpose(0, 1).flatten(1).std(1).clone()  # a plain tensor, through which gradients may flow
 
 
 def _require_sane(loss: Tensor, whose: str, step: int, checkpoints: Path) -> None:

@@ -6,13 +6,18 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from g3an.config import ModelConfig, TrainConfig
 from g3an.data import ClipDataset, open_dataset
+from g3an.data.faces.dataset import FaceDataset
+from g3an.data.faces.motion import COURSES
+from g3an.data.faces.sets import videos
 from g3an.errors import G3ANError
+from g3an.evaluation.factors import FactorNetwork
 from g3an.generator import Generator
 from g3an.reconstruction import LEAST_GAIN, LEAST_LOOK_GAIN, LOOKS, MOTIONS, NEAR, NOISE, Encoder, Quiet, noisy
-from g3an.training import _batches, train
+from g3an.training import _batches, _courses, _spread, train
 
 CONFIG = ModelConfig.from_preset("small", widths=(16, 8, 8, 8, 8), attention_after=(), classes=("a", "b"))
 
@@ -215,38 +220,66 @@ def test_some_frames_are_those_of_all_frames():
         assert torch.allclose(some, every[:, :, frames], atol=1e-5)
 
 
-def test_courses_are_read_along_with_motion_and_kept_in_order(data, clips):
-    from g3an.data.faces.motion import COURSES
-    from g3an.evaluation.factors import FactorNetwork
+@pytest.fixture(scope="module")
+def faces() -> FaceDataset:
+    """The clips of two simulated people."""
+    made = [video for video in videos("mug-sim") if video.person in (0, 1)]
+    return FaceDataset("mug-sim", made, length=16, steps=(1,)).keep()
 
+
+def test_z_m_begins_as_what_the_known_courses_are(faces):
+    encoder = Encoder(ModelConfig.from_preset("small", classes=tuple(faces.classes)), faces.subjects, courses=True)
+    torch.manual_seed(0)
+    encoder.fit(faces, count=160)
+    assert encoder.moves.shape[1] == MOTIONS + 16 * len(COURSES)
+    epoch = faces.epoch(2**29, 160)  # the clips that it was fitted to
+    clips = [epoch[k] for k in range(160)]
+    courses = torch.stack([faces.courses(clip) for clip in clips])
+    begun = encoder.moves[:160] @ encoder.begun
+    assert torch.allclose(begun.std(0), torch.ones(10), atol=1e-2)
+    strength, blink, yaw, pitch, roll = courses.unbind(1)
+
+    def told(number: int, course: torch.Tensor) -> float:
+        return float(torch.corrcoef(torch.stack([begun[:, number], course]))[0, 1])
+
+    wanted = [strength.mean(1), late(strength), yaw.mean(1), pitch.mean(1), roll.mean(1), blink[:, :8].mean(1),
+              blink[:, 8:].mean(1), late(yaw), late(pitch), late(roll)]  # fmt: skip
+    assert [told(number, course) for number, course in enumerate(wanted)] == pytest.approx([1] * 10, abs=1e-3)
+
+    video = torch.stack([clip["video"] for clip in clips[:12]])
+    index = torch.tensor([clip["index"] for clip in clips[:12]])
+    c = torch.eye(6)[torch.tensor([clip["category"] for clip in clips[:12]])]
+    z_m = encoder(video, index, c, courses[:12])[1]
+    assert z_m.shape == (12, 10)
+    other = courses[:12].clone()
+    other[:, 1, 2:5] += 1  # a blink
+    assert (encoder(video, index, c, other)[1] - z_m).abs().mean() > 0.05
+
+
+def late(course: torch.Tensor) -> torch.Tensor:
+    return course[:, 8:].mean(1) - course[:, :8].mean(1)
+
+
+def test_a_reader_follows_courses(faces):
     torch.manual_seed(0)
     reader = FactorNetwork().eval()
-    model = ModelConfig.from_preset("small", classes=tuple(data.classes))
-    encoder = Encoder(model, data.subjects, reader=reader).fit(data, count=160)
-    video, index, c = clips
-    courses = encoder._courses(video[:2])
-    assert courses.shape == (2, 16 * len(COURSES)) == (2, encoder.moves.shape[1] - MOTIONS)
-    first = (reader(video[:2, :, ::2]).course - reader.course_middle[:, None]) / reader.course_scale[:, None]
-    assert torch.allclose(courses.unflatten(1, (len(COURSES), 2, 8))[:, :, 0], first, atol=1e-5)
-    assert encoder(video, index, c)[1].shape == (64, 10)
-    assert not any("reader" in name for name in encoder.state_dict()), "it is trained and saved elsewhere"
+    spread = _spread(reader, faces, 24)
+    epoch = faces.epoch(2**28, 24)
+    seen = reader.read(torch.stack([epoch[k]["video"][:, ::2] for k in range(24)])).course
+    assert torch.allclose(spread, torch.stack([seen[:, k].std() for k in range(len(COURSES))]))
+    batch = next(iter(DataLoader(epoch, 4)))
+    assert torch.equal(_courses(faces, batch), torch.stack([faces.courses(epoch[k]) for k in range(4)]))
 
-    spread = encoder.course_spread()
-    read = encoder.moves[:, MOTIONS:].unflatten(1, (len(COURSES), 16)) * reader.course_scale[:, None]
-    wanted = torch.stack([read[:, k].std() for k in range(len(COURSES))])
-    assert torch.allclose(spread, wanted.maximum(0.1 * reader.course_scale), rtol=1e-4)
-
-    made = video[:2].clone().requires_grad_()
-    assert reader.astray(video[:2], video[:2], spread) == 0
-    apart = reader.astray(video[:2].flip(2), made, spread)
+    video = batch["video"][:2, :, ::2]
+    made = video.clone().requires_grad_()
+    assert reader.astray(video, video, spread) == 0
+    apart = reader.astray(video.flip(2), made, spread)
     apart.backward()
     assert apart > 0 and made.grad.abs().sum() > 0
 
 
 def test_each_course_counts_by_its_variance(monkeypatch):
     """A network that gives back nothing but the means is astray by 1, however small the courses are."""
-    from g3an.evaluation.factors import FactorNetwork
-
     reader = FactorNetwork().eval()
     spread = torch.tensor([0.3, 0.05, 8.0, 4.0, 2.0])
     torch.manual_seed(0)

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -25,7 +24,7 @@ from tqdm.auto import tqdm
 
 from g3an.data import open_dataset
 from g3an.data.faces.dataset import FaceDataset
-from g3an.data.faces.motion import COURSES, courses
+from g3an.data.faces.motion import COURSES
 from g3an.data.layouts import EXPRESSIONS
 from g3an.errors import G3ANError
 from g3an.files import atomic_write
@@ -221,12 +220,10 @@ class FactorClips(Dataset[dict[str, Any]]):
 def described(data: FaceDataset, clip: Any, person: dict[str, int]) -> dict[str, Any]:
     """A clip with the truth about it, in the form of :class:`Reading`; person -1 is someone ``person`` lacks."""
     moves = {factor.name: float(x) for factor, x in zip(data.motion_factors, clip["motion"], strict=True)}
-    frames = slice(clip["start"], clip["start"] + data.length * clip["step"], clip["step"])
-    course = courses(data.name, clip["motion"].numpy())
     return {
         "video": clip["video"],
         "expression": int(moves.get("expression", EXPRESSIONS.index("happy"))),
-        "course": torch.tensor(np.stack([course[name][frames] for name in COURSES]), dtype=torch.float32),
+        "course": data.courses(clip),
         "person": person.get(data.subjects[clip["index"]], -1),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from g3an.data.clips import Clip, ClipDataset
 from g3an.data.faces.factors import APPEARANCE, MOTION, Factor
+from g3an.data.faces.motion import COURSES, courses
 from g3an.data.faces.sets import CLASSES, FaceVideo, draw_video, render, videos
 from g3an.data.layouts import Split, chosen_subjects
 from g3an.errors import G3ANError
@@ -54,6 +55,13 @@ class FaceDataset(ClipDataset):
         start = (self.count(i) - (self.length - 1) * step - 1) // 2 if start is None else start
         plain = super().clip(i, start, step, flip)
         return self._with_factors(plain, i, i, start, step, flip)
+
+    def courses(self, clip: Mapping[str, Any]) -> Tensor:
+        """What runs through a clip of this set: ``(len(COURSES), T)``, in the order and units of ``COURSES``."""
+        first, step = int(clip["start"]), int(clip["step"])
+        frames = slice(first, first + self.length * step, step)
+        course = courses(self.name, np.asarray(clip["motion"]))
+        return torch.tensor(np.stack([course[name][frames] for name in COURSES]), dtype=torch.float32)
 
     def counterfactual(self, person: int, motion: int, start: int | None = None, step: int = 1) -> FaceClip:
         """The person of clip ``person`` with the motion of clip ``motion``: ground truth of Figure 16 and for probes.
