@@ -241,8 +241,8 @@ def _gave_back(steps: int, training: dict[str, Any]) -> list[str]:
     reader = f" and, weighed {training['reading']:g}, by a reader of expressions" if training["reading"] else ""
     if training["following"]:
         reader += (
-            f", who also, weighed {training['following']:g}, follows the course of expression, head and lids; z_m is "
-            "read from the real clip's courses, too"
+            f"; one more and it follow, weighed {training['following']:g}, the course of expression, head and lids "
+            "(`g3an/following.py`); z_m is read from the real clip's known courses, too"
         )
     return [
         f"- **Giving clips back** ({alone:,} steps of it alone): each person has a code that is learned, each clip a "

@@ -137,9 +137,9 @@ class TrainConfig:
         Weight of what a reader of expressions sees in clips that are given back and not in the real ones; for simulated
         faces, whose factors it learns first. See :meth:`g3an.evaluation.factors.FactorNetwork.unlike`.
     following
-        Weight of how far apart that reader sees the courses of a clip and of the one given back: how strong the
-        expression is, how the head turns and whether the lids close, frame by frame, each over its variance. z_m is
-        then read from the known courses of the real clip, too. It needs ``reading``.
+        Weight of how far a clip that is given back is from the courses of the real one: how strong the expression is,
+        how the head turns and whether the lids close, frame by frame, as that reader and one of lids see it. z_m is
+        then read from the known courses of the real clip, too. It needs ``reading``; see :mod:`g3an.following`.
     allotted
         Whether codes are not read from clips but drawn from N(0, 1), each draw giving back the clip that falls to it.
         For sets of few people, between whose codes there is much room: see :mod:`g3an.allotment`.

@@ -42,8 +42,10 @@ from g3an.data.layouts import Split
 from g3an.discriminators import ImageDiscriminator, VideoDiscriminator
 from g3an.errors import G3ANError
 from g3an.evaluation.factors import FactorNetwork, fit_moves, load_factors, save_factors
+from g3an.evaluation.lids import fit_lids, load_lids, save_lids
 from g3an.evaluation.sliced import sliced_wasserstein
 from g3an.files import atomic_write, read_json, write_json
+from g3an.following import Follower
 from g3an.generator import Generator
 from g3an.perception import Perception, PerceptualDiscriminator, diversity_loss
 from g3an.reconstruction import MOTION_RATE, PEOPLE_RATE, Encoder, Quiet, likeness, noisy
@@ -295,6 +297,13 @@ def train(
                 seed = config.seed + READER
                 save_factors(fit_moves((dataset_name,), root=root, seed=seed, progress=progress), learned)
         reader = load_factors(learned).requires_grad_(False)
+    follower: Follower | None = None
+    if config.following and reader is not None and isinstance(data, FaceDataset):
+        learned = run / "lids.safetensors"
+        with accelerator.main_process_first():
+            if not learned.exists():
+                save_lids(fit_lids([data], seed=config.seed + READER, progress=progress), learned)
+        follower = Follower(reader, load_lids(learned).requires_grad_(False), data)
     encoder: nn.Module = nn.Linear(1, 1)  # an optimiser needs something
     if config.reconstruction:
         encoder = Encoder(model, data.subjects, courses=bool(config.following))
@@ -332,11 +341,10 @@ def train(
     generator, video_judge, image_judge, optimiser_g, optimiser_d = accelerator.prepare(
         generator, video_judge, image_judge, optimiser_g, optimiser_d
     )
-    spread = torch.ones(())
     if reader is not None:
-        if config.following:
-            spread = _spread(reader, data).to(accelerator.device)
         reader.to(accelerator.device)
+    if follower is not None:
+        follower.to(accelerator.device)
     if perception is not None:
         perception.to(accelerator.device)
         deep_judge = accelerator.prepare(deep_judge)
@@ -389,6 +397,7 @@ def train(
             frames = _frame_choice(config, step)[:, mine].to(accelerator.device)
             transforms = torch.Generator().manual_seed(_mix(config.seed, step, 3, accelerator.process_index))
             losses: dict[str, Tensor] = {}
+            told: Tensor | None = None  # the courses of the clips to be given back
 
             alone = step < config.reconstruction_alone
             # From here on the codes are those of the real clips.
@@ -403,8 +412,7 @@ def train(
                     read_a, read_m, clips = (part.to(accelerator.device) for part in drawn)
                     real = torch.cat([real[:first], clips])
                 else:
-                    told = None
-                    if config.following:
+                    if follower is not None:
                         told = _courses(data, batch)[first:].to(accelerator.device)
                     read = encoder(real[first:], batch["index"][first:].to(accelerator.device), c_read, told)
                     read_a, read_m = noisy(read[0], read[1], model.z_a_dim, noise, share)
@@ -413,7 +421,7 @@ def train(
                 looked_at = torch.randint(ALONE_FRAMES, (share[1], len(real) - first, 2), generator=noise)[share[0]]
                 give_back = partial(
                     _lost, accelerator.unwrap_model(encoder), batch["index"][first:].to(accelerator.device),
-                    looked_at.to(accelerator.device), perception, reader, spread, config, losses,
+                    looked_at.to(accelerator.device), perception, reader, follower, config, losses,
                 )  # fmt: skip
             if alone:
                 if config.following:  # which takes frames that are evenly apart
@@ -421,7 +429,7 @@ def train(
                 else:
                     shown = torch.randperm(config.clip_length, generator=noise)[:ALONE_FRAMES].sort().values
                 made = generator(z_a, z_m, c, frames=shown)
-                loss_g = give_back(real[:, :, shown], made)
+                loss_g = give_back(real[:, :, shown], made, None if told is None else told[:, :, shown])
             else:
                 fake = generator(z_a, z_m, c)
                 # One D step. D_V and D_I hold no batch statistics, so real and fake share a pass.
@@ -467,7 +475,7 @@ def train(
                     lacking, ratios = diversity_loss(real[:first], fake[:first])
                     loss_g = loss_g + config.diversity * lacking
                 if config.reconstruction:
-                    loss_g = loss_g + give_back(real[first:], fake[first:])
+                    loss_g = loss_g + give_back(real[first:], fake[first:], told)
                 losses |= {"video": loss_v, "image": loss_i, **({"perception": loss_p} if perception else {})}
 
             losses["generator"] = loss_g
@@ -594,7 +602,8 @@ def _full_precision(frames: Tensor) -> torch.autocast:
 
 def _lost(
     encoder: Encoder, index: Tensor, looked_at: Tensor, perception: Perception, reader: FactorNetwork | None,
-    spread: Tensor, config: TrainConfig, losses: dict[str, Tensor], real: Tensor, made: Tensor,
+    follower: Follower | None, config: TrainConfig, losses: dict[str, Tensor], real: Tensor, made: Tensor,
+    told: Tensor | None,
 ) -> Tensor:  # fmt: skip
     """The loss of giving clips back: pixels, perceptual maps, what a reader sees; its parts go into ``losses``."""
     losses["pixels"] = encoder.lost(real, made, index)
@@ -608,9 +617,8 @@ def _lost(
     if reader is not None:
         losses["reading"] = reader.unlike(real, made.float())
         lost = lost + config.reading * losses["reading"]
-    if reader is not None and config.following:
-        every = real.shape[2] // ALONE_FRAMES  # as the reader learned them: every second frame of the clip
-        losses["courses"] = reader.astray(real[:, :, ::every], made[:, :, ::every].float(), spread)
+    if follower is not None and told is not None:
+        losses["courses"] = follower.lost(real, made, told)
         lost = lost + config.following * losses["courses"]
     return config.reconstruction * lost
 
@@ -620,14 +628,6 @@ def _courses(data: ClipDataset, batch: dict[str, Tensor]) -> Tensor:
     assert isinstance(data, FaceDataset)
     clips = zip(batch["motion"], batch["start"], batch["step"], strict=True)
     return torch.stack([data.courses(dict(zip(("motion", "start", "step"), clip, strict=True))) for clip in clips])
-
-
-def _spread(reader: FactorNetwork, data: ClipDataset, count: int = 128) -> Tensor:
-    """Standard deviation of each course over frames of random clips, as the reader sees it, in its unit: ``(5,)``."""
-    clips = data.epoch(2**28, count)
-    every = data.length // ALONE_FRAMES
-    seen = reader.read(torch.stack([clips[k]["video"][:, ::every] for k in range(count)])).course
-    return seen.transpose(0, 1).flatten(1).std(1).clone()  # a plain tensor, through which gradients may flow
 
 
 def _require_sane(loss: Tensor, whose: str, step: int, checkpoints: Path) -> None:

@@ -25,8 +25,7 @@ ACTIONS = ("wave1", "wave2", "jack", "bend")
 SMALL = ModelConfig.from_preset("small", widths=(8, 8, 8, 8, 8), attention_after=(1,), classes=ACTIONS)
 EXPRESSIONS = ("sad", "anger", "surprise", "disgust", "happy", "fear")
 # Of each set: seeds of subject 1 and subject 2 and of the two motions, categories of manipulations and switches.
-PEOPLE = {"weizmann": (10, 20), **{name: CASTS[name].subjects for name in ("mug", "uva-nemo")}}
-MOTIONS = {"weizmann": (8, 5), **{name: CASTS[name].motions for name in ("mug", "uva-nemo")}}
+PEOPLE, MOTIONS = ({name: getattr(cast, what) for name, cast in CASTS.items()} for what in ("subjects", "motions"))
 VARIED = {"weizmann": "wave2", "mug": "happy", "uva-nemo": None}
 SWITCHED = {"weizmann": (("wave1", "wave2"), ("jack", "bend")), "mug": (("happy", "surprise"), ("anger", "fear"))}
 VALUES = (-3.0, -1.5, 0.0, 1.5, 3.0)

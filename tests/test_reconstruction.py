@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
 from g3an.config import ModelConfig, TrainConfig
 from g3an.data import ClipDataset, open_dataset
@@ -14,10 +11,9 @@ from g3an.data.faces.dataset import FaceDataset
 from g3an.data.faces.motion import COURSES
 from g3an.data.faces.sets import videos
 from g3an.errors import G3ANError
-from g3an.evaluation.factors import FactorNetwork
 from g3an.generator import Generator
 from g3an.reconstruction import LEAST_GAIN, LEAST_LOOK_GAIN, LOOKS, MOTIONS, NEAR, NOISE, Encoder, Quiet, noisy
-from g3an.training import _batches, _courses, _spread, train
+from g3an.training import _batches, train
 
 CONFIG = ModelConfig.from_preset("small", widths=(16, 8, 8, 8, 8), attention_after=(), classes=("a", "b"))
 
@@ -258,36 +254,6 @@ def test_z_m_begins_as_what_the_known_courses_are(faces):
 
 def late(course: torch.Tensor) -> torch.Tensor:
     return course[:, 8:].mean(1) - course[:, :8].mean(1)
-
-
-def test_a_reader_follows_courses(faces):
-    torch.manual_seed(0)
-    reader = FactorNetwork().eval()
-    spread = _spread(reader, faces, 24)
-    epoch = faces.epoch(2**28, 24)
-    seen = reader.read(torch.stack([epoch[k]["video"][:, ::2] for k in range(24)])).course
-    assert torch.allclose(spread, torch.stack([seen[:, k].std() for k in range(len(COURSES))]))
-    batch = next(iter(DataLoader(epoch, 4)))
-    assert torch.equal(_courses(faces, batch), torch.stack([faces.courses(epoch[k]) for k in range(4)]))
-
-    video = batch["video"][:2, :, ::2]
-    made = video.clone().requires_grad_()
-    assert reader.astray(video, video, spread) == 0
-    apart = reader.astray(video.flip(2), made, spread)
-    apart.backward()
-    assert apart > 0 and made.grad.abs().sum() > 0
-
-
-def test_each_course_counts_by_its_variance(monkeypatch):
-    """A network that gives back nothing but the means is astray by 1, however small the courses are."""
-    reader = FactorNetwork().eval()
-    spread = torch.tensor([0.3, 0.05, 8.0, 4.0, 2.0])
-    torch.manual_seed(0)
-    real, made = torch.randn(64, 5, 50) * spread[:, None], torch.zeros(64, 5, 50)
-    monkeypatch.setattr(FactorNetwork, "forward", lambda self, courses: SimpleNamespace(course=courses))
-    assert reader.astray(real, made, spread) == pytest.approx(1, abs=0.03)
-    made[:, 1] = real[:, 1]
-    assert reader.astray(real, made, spread) == pytest.approx(0.8, abs=0.03)
 
 
 @pytest.mark.parametrize(("steps", "alone"), [(3, 100), (7, 5), (23, 0), (15, 12)])

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from g3an.catalogue import CASTS
 from g3an.config import ModelConfig
 from g3an.errors import G3ANError
 from g3an.generator import Generator
@@ -119,7 +120,7 @@ def test_lengths_are_those_of_the_network(generator):
 
 def test_the_first_view_shows_the_people_of_the_figures(generator):
     view = default_view(generator)
-    assert (view.a.z_a, view.b.z_a, view.a.c, view.b.c) == (10, 20, "wave1", "wave2")
+    assert (view.a.z_a, view.b.z_a, view.a.c, view.b.c) == (*CASTS["weizmann"].subjects, "wave1", "wave2")
     plain = network(())
     plain.card = {"dataset": "something"}
     assert default_view(plain).a == Slot(1, 1, None) and len(default_view(plain).codes(plain)) == 2

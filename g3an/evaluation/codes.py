@@ -1,9 +1,9 @@
 """What z_a, z_m and c of a network change: Figures 3 to 16 of the appendix as numbers.
 
 Probes read every generated clip. Of simulated faces (:class:`FaceReader`) these are expression, course and person by
-:class:`FactorNetwork`, skin, hair, light and head by :class:`Looks`; all of them learned from train people of the
-simulated sets, never from generated clips. Of people in action nobody knows the factors; what can be measured of their
-clips reads :class:`g3an.evaluation.actions.ActionReader`.
+:class:`FactorNetwork`, blinks by :class:`Lids`, skin, hair, light and head by :class:`Looks`; all of them learned from
+train people of the simulated sets, never from generated clips. Of people in action nobody knows the factors; what can
+be measured of their clips reads :class:`g3an.evaluation.actions.ActionReader`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from tqdm.auto import tqdm
 
 from g3an.errors import G3ANError
 from g3an.evaluation.disentanglement import DCI, Shares, dci, mig, sap, variance_shares
-from g3an.evaluation.faces import MOVES, moves
+from g3an.evaluation.faces import MOVES, moves, read_faces
 from g3an.evaluation.factors import FactorNetwork, load_factors
+from g3an.evaluation.lids import Lids, load_lids
 from g3an.evaluation.looks import Looks, load_looks
 from g3an.files import rounded
 from g3an.latents import Codes, generate, normal, sample_codes, switch_motion, traverse
@@ -90,18 +91,20 @@ class FaceReader(Reader):
 
     Parameters
     ----------
-    factors, looks
+    factors, looks, lids
         By default the shipped ones.
     """
 
-    def __init__(self, factors: FactorNetwork | None = None, looks: Looks | None = None) -> None:
-        self.factors, self.looks = factors or load_factors(), looks or load_looks()
+    def __init__(
+        self, factors: FactorNetwork | None = None, looks: Looks | None = None, lids: Lids | None = None
+    ) -> None:
+        self.factors, self.looks, self.lids = factors or load_factors(), looks or load_looks(), lids or load_lids()
         self.places = self.looks.readable()
         self.names = (*(self.looks.names[place] for place in self.places), *MOVES)
         self.motions, self.category = MOVES, "expression"
 
     def __call__(self, videos: Tensor) -> Factors:
-        read = self.factors.read(videos)
+        read = read_faces(videos, self.factors, self.lids)
         looks = self.looks.read(videos, read)[:, self.places]
         expression = read.expression.softmax(1).double()
         # How it moves is the course of strength, head and lids, and which expression it is.

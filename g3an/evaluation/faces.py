@@ -7,7 +7,7 @@ train people and never saw a generated clip.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from g3an.data import open_dataset
 from g3an.data.faces.motion import COURSES
 from g3an.data.layouts import EXPRESSIONS
 from g3an.evaluation.factors import FactorNetwork, Reading, load_factors
+from g3an.evaluation.lids import BLINK, Lids, load_lids
 from g3an.files import rounded
 from g3an.latents import Codes, generate, normal
 
@@ -71,6 +72,14 @@ class Report:
         return rounded(asdict(self))
 
 
+def read_faces(videos: Tensor, factors: FactorNetwork, lids: Lids) -> Reading:
+    """What ``factors`` sees in clips, the closure of the lids as ``lids`` does."""
+    seen = factors.read(videos)
+    course = seen.course.clone()
+    course[:, BLINK] = lids.read(videos)
+    return replace(seen, course=course)
+
+
 def moves(seen: Reading) -> Tensor:
     """A clip's motion in numbers, ``(B, len(MOVES))``.
 
@@ -96,7 +105,7 @@ def moves(seen: Reading) -> Tensor:
 
 def measure(
     generator: Any, dataset: str, root: str | Path | None = None, *, people: int = 48, motions: int = 4, seed: int = 0,
-    factors: FactorNetwork | None = None,
+    factors: FactorNetwork | None = None, lids: Lids | None = None,
 ) -> Report:  # fmt: skip
     """Measure a generator that was trained on a simulated set.
 
@@ -110,16 +119,16 @@ def measure(
         Cache of the simulated sets.
     people, motions
         Numbers of z_a, and of z_m for each z_a and category.
-    factors
-        The reader; by default the shipped one.
+    factors, lids
+        The readers; by default the shipped ones.
     """
-    factors = factors or load_factors()
+    factors, lids = factors or load_factors(), lids or load_lids()
     data = open_dataset(dataset, root, split="test")
     # Random windows, as in training, so that the times vary as they do there.
     starts = [int(place * (data.count(i) - data.length + 1)) for i, place in enumerate(_places(len(data)))]
     chosen = [data.clip(i, start) for i, start in enumerate(starts)]
     real = torch.stack([clip["video"] for clip in chosen])
-    seen = factors.read(real)
+    seen = read_faces(real, factors, lids)
     categories = torch.tensor([clip["category"] for clip in chosen])
     who = np.array([data.subjects[clip["index"]] for clip in chosen])
 
@@ -136,7 +145,7 @@ def measure(
         None if c is None else c.repeat_interleave(motions, 0).repeat(people, 1),
     )
     made = generate(generator, codes)
-    read = factors.read(made)
+    read = read_faces(made, factors, lids)
 
     accuracy = real_accuracy = None
     if classes:

@@ -261,7 +261,7 @@ def fit(
         data = FactorClips(sets, clips, epoch)
         sums: dict[str, float] = {}
         for truth in tqdm(DataLoader(data, batch), desc=f"factors {epoch + 1}/{epochs}", disable=not progress):
-            losses = _losses(network, network(_shaken(truth["video"])), truth, directions)
+            losses = _losses(network, network(shaken(truth["video"])), truth, directions)
             optimiser.zero_grad()
             torch.stack(list(losses.values())).sum().backward()
             optimiser.step()
@@ -294,7 +294,7 @@ def fit_moves(
             loader = DataLoader(FactorClips(sets, clips, epoch), batch)
             for number, truth in enumerate(tqdm(loader, desc=f"reader {epoch + 1}/{epochs}", disable=not progress)):
                 some = {name: truth[name][:, :, number % 2 :: 2] for name in ("video", "course")}
-                seen = network(_shaken(some["video"]))
+                seen = network(shaken(some["video"]))
                 missed = (seen.course - some["course"]) / network.course_scale[:, None]
                 optimiser.zero_grad()
                 (F.cross_entropy(seen.expression, truth["expression"]) + missed.square().mean()).backward()
@@ -303,7 +303,7 @@ def fit_moves(
     return network.eval()
 
 
-def _shaken(videos: Tensor) -> Tensor:
+def shaken(videos: Tensor) -> Tensor:
     """Clips moved by up to four pixels, a little larger or smaller, darker or lighter, with grain, each as a whole.
 
     There are few train people; what changes no factor must not be learned by heart.

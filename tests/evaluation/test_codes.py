@@ -62,10 +62,17 @@ class Probe:
         return [0, 2]
 
 
+class Awake:
+    """Sees all lids open."""
+
+    def read(self, videos: Tensor) -> Tensor:
+        return torch.zeros(len(videos), videos.shape[2])
+
+
 @pytest.fixture
 def reader(monkeypatch) -> FaceReader:
     monkeypatch.setattr(measured, "generate", lambda network, codes, *_: network.write(codes))
-    return FaceReader(Probe(), Probe())  # type: ignore[arg-type]
+    return FaceReader(Probe(), Probe(), Awake())  # type: ignore[arg-type]
 
 
 def run(reader: FaceReader, classes: tuple[str, ...] = CLASSES, leak: float = 0.0, **how):

@@ -38,6 +38,13 @@ class Reader:
         return reading(cell[:, 0, 0].round().long(), cell[:, :, 1], cell[:, 0, 2], cell[:, 0, 3])
 
 
+class Awake:
+    """Sees all lids open."""
+
+    def read(self, videos: Tensor) -> Tensor:
+        return torch.zeros(len(videos), videos.shape[2])
+
+
 def written(expression: float, peak: float, onset: int, yaw: float, person: float) -> Tensor:
     """A clip (3, 16, 64, 64) that carries its own truth and flickers by a fixed amount."""
     video = torch.zeros(3, 16, 64, 64)
@@ -90,7 +97,8 @@ def run(monkeypatch):
 
         monkeypatch.setattr(faces, "generate", generate)
         generator = SimpleNamespace(config=SimpleNamespace(classes=tuple(classes), z_a_dim=128, z_m_dim=10))
-        return measure(generator, "mug-sim", people=PEOPLE, motions=MOTIONS, factors=Reader(), **options)  # type: ignore[arg-type]
+        readers = {"factors": Reader(), "lids": Awake()}
+        return measure(generator, "mug-sim", people=PEOPLE, motions=MOTIONS, **readers, **options)  # type: ignore[arg-type]
 
     return start
 
@@ -153,6 +161,15 @@ def test_the_threshold_lets_one_percent_of_strangers_pass(run):
     angle = 0.5 * np.abs(np.arange(PEOPLE)[:, None] - np.arange(PEOPLE)[None])
     strangers = np.cos(angle)[np.triu_indices(PEOPLE, 1)]
     assert np.quantile(strangers, 0.9) < report.identity_threshold <= 1
+
+
+def test_blinks_are_read_by_what_knows_lids_and_the_rest_by_what_knows_faces():
+    clips = torch.stack([written(1, 0.9, 4, 3.0, 0.5), written(2, 0.8, 5, -1.0, 1.0)])
+    lids = SimpleNamespace(read=lambda videos: torch.linspace(0, 1, 16).expand(len(videos), 16))
+    seen, plain = faces.read_faces(clips, Reader(), lids), Reader().read(clips)  # type: ignore[arg-type]
+    assert torch.equal(seen.course[:, 1], torch.linspace(0, 1, 16).expand(2, 16))
+    assert torch.equal(seen.course[:, [0, 2, 3, 4]], plain.course[:, [0, 2, 3, 4]])
+    assert torch.equal(seen.expression, plain.expression) and torch.equal(seen.identity, plain.identity)
 
 
 def test_moves_are_read_off_the_course():
