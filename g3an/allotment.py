@@ -21,7 +21,7 @@ from g3an.data import ClipDataset
 from g3an.errors import G3ANError
 from g3an.reconstruction import LOOKS, Encoder, whitening
 
-MOST_PULLED, PULLED_STEPS = 0.9, 1500
+MOST_PULLED, PULLED_STEPS = 0.9, 4000
 """Share of the way to its code by which a draw is moved in the first step, and the step from which on none is."""
 
 
@@ -66,7 +66,7 @@ class Allotment:
                 codes = moves @ axes
                 # Somebody who moves little has windows for large z_m, too.
                 self.codes[i] = codes / codes.std(0, correction=0).clamp(min=1e-3)
-                self.weights[i] = axes.norm(dim=0).pow(-2)  # variances: what moves most decides
+                self.weights[i] = axes.norm(dim=0).pow(-4)  # squared variances: what moves most decides
 
     def draw(
         self, index: Tensor, random: torch.Generator, share: tuple[int, int] = (0, 1), step: int = PULLED_STEPS

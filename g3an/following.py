@@ -35,15 +35,16 @@ class Follower:
         self.reader, self.lids = reader, lids
         clips, every = data.epoch(2**28, SPREAD_CLIPS), data.length // READ_FRAMES
         seen = reader.read(torch.stack([clips[k]["video"][:, ::every] for k in range(SPREAD_CLIPS)])).course
-        # Of each course over frames, as the reader sees it; a plain tensor, through which gradients may flow.
+        # Of each course over frames, as the reader sees it; plain tensors, through which gradients may flow.
         self.spread = seen.transpose(0, 1).flatten(1).std(1).clone()
-        self.spread[BLINK] = torch.inf  # it hardly sees blinks: those are the other's
+        self.within = seen.var(2).mean(0).sqrt().clone()
+        self.spread[BLINK] = self.within[BLINK] = torch.inf  # it hardly sees blinks: those are the other's
 
     def to(self, device: torch.device | str) -> Follower:
         """Move to a device, in place."""
         self.reader.to(device)
         self.lids.to(device)
-        self.spread = self.spread.to(device)
+        self.spread, self.within = self.spread.to(device), self.within.to(device)
         return self
 
     def lost(self, real: Tensor, made: Tensor, courses: Tensor) -> Tensor:
@@ -61,5 +62,5 @@ class Follower:
         """
         every = real.shape[2] // READ_FRAMES
         real, made, courses = real[:, :, ::every], made[:, :, ::every].float(), courses[:, :, ::every]
-        turned = self.reader.astray(real, made, self.spread)
+        turned = self.reader.astray(real, made, self.spread, self.within)
         return (turned + self.lids.astray(made, courses[:, BLINK])) / 2

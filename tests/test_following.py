@@ -37,7 +37,8 @@ def test_spreads_are_those_of_what_the_reader_sees(faces, follower):
     epoch = faces.epoch(2**28, 24)
     seen = follower.reader.read(torch.stack([epoch[k]["video"][:, ::2] for k in range(24)])).course
     for k in range(len(COURSES)):
-        assert follower.spread[k] == (torch.inf if k == BLINK else pytest.approx(float(seen[:, k].std()), rel=1e-4))
+        wanted = (torch.inf, torch.inf) if k == BLINK else (seen[:, k].std(), seen[:, k].var(1).mean().sqrt())
+        assert (follower.spread[k], follower.within[k]) == pytest.approx(tuple(map(float, wanted)), rel=1e-4)
 
 
 def test_the_courses_of_a_batch_are_those_of_its_clips(faces):
@@ -61,18 +62,22 @@ def test_what_is_lost_has_gradients_and_sees_frames_half_as_many(faces, follower
     assert same.item() == pytest.approx(blinks.item() / 2, rel=1e-4)
 
 
-def test_each_course_counts_by_its_variance(monkeypatch):
+def test_each_course_counts_by_its_variance_and_what_changes_by_its_own(monkeypatch):
     """A network that gives back nothing but the means is astray by 1, however small the courses are."""
     reader = FactorNetwork().eval()
-    spread = torch.tensor([0.3, 0.05, 8.0, 4.0, 2.0])
+    within = torch.tensor([0.3, 0.05, 0.8, 0.4, 0.2])
+    level = torch.tensor([0.1, 0.1, 8.0, 4.0, 2.0])
     torch.manual_seed(0)
-    real, made = torch.randn(64, 5, 50) * spread[:, None], torch.zeros(64, 5, 50)
+    real = torch.randn(256, 5, 1) * level[:, None] + torch.randn(256, 5, 50) * within[:, None]
+    made, spread = torch.zeros(256, 5, 50), (level**2 + within**2).sqrt()
     monkeypatch.setattr(FactorNetwork, "forward", lambda self, courses: SimpleNamespace(course=courses))
-    assert reader.astray(real, made, spread).item() == pytest.approx(1, abs=0.03)
+    assert reader.astray(real, made, spread, within).item() == pytest.approx(1, abs=0.05)
     made[:, 1] = real[:, 1]
-    assert reader.astray(real, made, spread).item() == pytest.approx(0.8, abs=0.03)
-    spread[3] = torch.inf
-    assert reader.astray(real, made, spread).item() == pytest.approx(0.6, abs=0.03), "it does not count"
+    assert reader.astray(real, made, spread, within).item() == pytest.approx(0.8, abs=0.05)
+    spread[3] = within[3] = torch.inf
+    assert reader.astray(real, made, spread, within).item() == pytest.approx(0.6, abs=0.05), "it does not count"
+    made[:, 2] = real[:, 2].mean(1, keepdim=True)
+    assert reader.astray(real, made, spread, within).item() == pytest.approx(0.5, abs=0.05), "the change is missing"
 
 
 @pytest.mark.parametrize("alone", [2, 0])

@@ -20,7 +20,7 @@ def main() -> None:
         split: [open_dataset(name, split=split, mirror=split == "train") for name in SETS]  # type: ignore[arg-type, misc]
         for split in ("train", "test")
     }
-    network = fit_lids(opened["train"])
+    network = fit_lids(opened["train"], epochs=2, clips=1200)
     save_lids(network)
     for data in opened["test"]:
         epoch = data.epoch(0, 512)

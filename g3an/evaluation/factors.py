@@ -149,23 +149,26 @@ class FactorNetwork(nn.Module):
         pairs = zip(known, self._seen(made), strict=True)
         return torch.stack([(x - y).abs().mean() / (x - x.mean(0)).abs().mean() for x, y in pairs]).mean()
 
-    def astray(self, real: Tensor, made: Tensor, spread: Tensor) -> Tensor:
+    def astray(self, real: Tensor, made: Tensor, spread: Tensor, within: Tensor) -> Tensor:
         """How far apart the courses of two clips are; gradients flow to ``made``.
 
-        The mean squared difference of the courses as the network reads them, each over its variance, so that a blink,
-        which is short, counts as much as a turn of the head: 0 for the same clips, about 1 where nothing of the courses
-        is given back but their means. Frames are in order and as far apart as those that it learned from.
+        The mean squared difference of the courses as the network reads them, over their variance, so that each counts
+        as much as any other; and that of the courses less their means over the clip, over the variance of these, so
+        that what changes in a clip counts as much as where it stands. 0 for the same clips, about 1 where nothing of
+        the courses is given back. Frames are in order and as far apart as those that it learned from.
 
         Parameters
         ----------
         real, made
             Clips ``(B, 3, T, 64, 64)`` in [-1, 1].
-        spread
-            Standard deviation of each course over many frames, in its unit, ``(5,)``.
+        spread, within
+            Standard deviation of each course over many frames, and over those of one clip, in its unit, ``(5,)``.
         """
         with torch.no_grad():
             known = self(real).course
-        return ((self(made).course - known) / spread[:, None]).float().square().mean()
+        apart = (self(made).course - known).float()
+        changed = apart - apart.mean(2, keepdim=True)
+        return ((apart / spread[:, None]).square().mean() + (changed / within[:, None]).square().mean()) / 2
 
     def _seen(self, videos: Tensor) -> list[Tensor]:
         x, maps = _grey(videos).transpose(1, 2).flatten(0, 1), []
