@@ -8,15 +8,12 @@ generated clip.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
@@ -27,7 +24,7 @@ from g3an.data.faces.dataset import FaceDataset
 from g3an.data.faces.motion import COURSES
 from g3an.data.layouts import EXPRESSIONS
 from g3an.errors import G3ANError
-from g3an.files import atomic_write
+from g3an.evaluation.probes import load_probe, save_probe
 
 SHIPPED = Path(__file__).with_name("factors.safetensors")
 
@@ -345,10 +342,7 @@ def _faces(name: str, root: str | Path | None, split: Any, **how: Any) -> FaceDa
 
 def save_factors(network: FactorNetwork, path: Path = SHIPPED) -> None:
     """Write the weights in half precision, atomically."""
-    content = {name: value.half().contiguous() for name, value in network.state_dict().items()
-               if not name.endswith("num_batches_tracked")}  # fmt: skip
-    with atomic_write(path) as temporary:
-        save_file(content, temporary)
+    save_probe(network, path)
 
 
 def load_factors(path: str | Path = SHIPPED) -> FactorNetwork:
@@ -359,16 +353,6 @@ def load_factors(path: str | Path = SHIPPED) -> FactorNetwork:
     G3ANError
         The file is missing, damaged or of another network.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise G3ANError(f"There is no factor network {os.fspath(path)}.")
     network = FactorNetwork()
-    try:
-        content = {name: value.float() for name, value in load_file(path).items()}
-    except SafetensorError as error:
-        raise G3ANError(f"{path} is damaged ({error}); install the package again.") from None
-    missing, unknown = network.load_state_dict(content, strict=False)
-    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
-    if missing or unknown:
-        raise G3ANError(f"{path} holds another network: {(missing + unknown)[0]} does not fit.")
-    return network.eval()
+    load_probe(network, path, "factor network")
+    return network
