@@ -2,16 +2,23 @@
 
 Codes that are read from the clips of nine people (:mod:`g3an.reconstruction`) leave nearly all of the room that
 N(0, 1) fills empty: a draw lies between people, and what the generator makes there is a mixture of them that hardly
-moves. So here it is the other way round. z_a and z_m are drawn from N(0, 1), as they will be after training, and fall
-to the person and the window of their video whose codes are nearest. It is the principle of implicit maximum likelihood
-estimation (Li and Malik, 2018), with codes that stay where they are: principal components of what people look like,
-and of how they move.
+moves. So here it is the other way round. z_a and z_m are drawn from N(0, 1), as they will be after training, and each
+draw falls to a person and to a window of their video. It is the principle of implicit maximum likelihood estimation (Li
+and Malik, 2018), with codes that stay where they are.
 
-The codes of n people in n - 1 whitened dimensions are the corners of a regular simplex. Each therefore owns an equal
-share of the room, and a reflection that exchanges two corners exchanges their shares.
+z_a falls to the person whose code is nearest. The codes of n people in n - 1 whitened dimensions are the corners of a
+regular simplex. Each therefore owns an equal share of the room, and a reflection that exchanges two corners exchanges
+their shares.
+
+z_m falls to a window by its first three numbers. Clips of people who do one thing again and again differ in when they
+begin: the angle of the first two numbers says at which point of the movement, and the third in which turn of those that
+the video shows. Of a movement that does not come again the first number says when. Nothing heeds the others. (The
+nearest components of motion say the same less clearly: ``reports/training.md`` has how well either can be learned.)
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -19,10 +26,16 @@ from torch.nn import functional as F
 
 from g3an.data import ClipDataset
 from g3an.errors import G3ANError
-from g3an.reconstruction import LOOKS, Encoder, whitening
+from g3an.reconstruction import LOOKS, Encoder
 
 MOST_PULLED, PULLED_STEPS = 0.9, 4000
 """Share of the way to its code by which a draw is moved in the first step, and the step from which on none is."""
+SHORTEST_TURN, LIKE = 10, 0.66
+"""Of a movement that comes again: windows that it takes at least; how far windows a turn apart may differ, as a share
+of what the least alike differ."""
+PHASES, AGAIN = 32, 3
+"""Of a turn, at which people's movements are compared to find how far one is ahead of the other; and how often each
+person's is."""
 
 
 class Allotment:
@@ -34,8 +47,6 @@ class Allotment:
         Fitted to ``data``: it knows what people look like on average.
     data
         With one frame step, and not mirrored.
-    seed
-        Of the principal components.
 
     Raises
     ------
@@ -43,7 +54,7 @@ class Allotment:
         There are more people than their codes have room for, or several frame steps.
     """
 
-    def __init__(self, encoder: Encoder, data: ClipDataset, seed: int = 0) -> None:
+    def __init__(self, encoder: Encoder, data: ClipDataset) -> None:
         people = len(encoder.subjects)
         if people > min(LOOKS, encoder.z_a_dim) + 1:
             raise G3ANError(
@@ -52,21 +63,26 @@ class Allotment:
             )
         if len(data.steps) > 1:
             raise G3ANError(f"allotted gives back clips of one frame step; clip_steps names {list(data.steps)}.")
-        self.data, self.z_a_dim = data, encoder.z_a_dim
+        self.data, self.z_a_dim, self.z_m_dim = data, encoder.z_a_dim, encoder.z_m_dim
         self.who = encoder.who.cpu()
         self.people = F.normalize(encoder.codes_of_people().detach().cpu(), dim=1)
-        width = encoder.z_m_dim
-        self.codes: list[Tensor] = [torch.empty(0)] * len(data)  # of each video, (windows, z_m_dim)
-        self.weights: list[Tensor] = [torch.empty(0)] * len(data)  # of its category, (z_m_dim,)
+        self.windows = [data.count(i) - (data.length - 1) * data.steps[0] for i in range(len(data))]
+        self.turns = [float(count) for count in self.windows]
+        """Of each video: windows from one turn of the movement to the next; all of them if it does not come again."""
+        self.starts = [0.0] * len(data)
+        """Of each video: the window from which the turn is counted."""
+        self.again = [False] * len(data)
+        """Of each video: whether its movement comes again."""
         for kind in range(len(data.classes)):
             own = [i for i in range(len(data)) if data.categories[i] == kind]
-            rows = [self._moves(encoder, i) for i in own]
-            axes = whitening(torch.cat(rows), width, seed)
-            for i, moves in zip(own, rows, strict=True):
-                codes = moves @ axes
-                # Somebody who moves little has windows for large z_m, too.
-                self.codes[i] = codes / codes.std(0, correction=0).clamp(min=1e-3)
-                self.weights[i] = axes.norm(dim=0).pow(-4)  # squared variances: what moves most decides
+            moves = [self._moves(encoder, i) for i in own]
+            found = [turn(rows) for rows in moves]
+            known = torch.tensor([length for length in found if length])
+            if len(known):
+                lengths = [length or float(known.median()) for length in found]
+                ahead = leads(moves, lengths)
+                for i, length, lead in zip(own, lengths, ahead, strict=True):
+                    self.turns[i], self.starts[i], self.again[i] = length, lead * length, True
 
     def draw(
         self, index: Tensor, random: torch.Generator, share: tuple[int, int] = (0, 1), step: int = PULLED_STEPS
@@ -82,8 +98,10 @@ class Allotment:
         share
             (k, n): this is the batch of the k-th of n processes; they take their parts of one draw.
         step
-            Of the training. In the first :data:`PULLED_STEPS` draws are pulled towards the codes that they fall to,
-            less and less: windows side by side blur together for a network that has yet to learn where one's room ends.
+            Of the training. In the first :data:`PULLED_STEPS` z_a is pulled towards the code that it falls to, less and
+            less: people side by side blur together for a network that has yet to learn where one's room ends. The two
+            numbers of z_m that are an angle are pulled towards a circle, on which what they say is nearly linear, and
+            those that nothing heeds towards 0.
 
         Returns
         -------
@@ -96,7 +114,7 @@ class Allotment:
         def normal(width: int) -> Tensor:
             return torch.randn((processes, len(index), width), generator=random)[place]
 
-        z_a, z_m = normal(self.z_a_dim), normal(self.codes[0].shape[1])
+        z_a, z_m = normal(self.z_a_dim), normal(self.z_m_dim)
         looks = z_a[:, : self.people.shape[1]]
         drawn, wanted = self.people[(looks @ self.people.T).argmax(1)], self.people[self.who[index.cpu()]]
         mirror = F.normalize(drawn - wanted, dim=1)  # 0 where the draw is the wanted person's already
@@ -104,12 +122,14 @@ class Allotment:
         chosen = [(i, self.window(i, z)) for i, z in zip(index.tolist(), z_m, strict=True)]
         pull = MOST_PULLED * max(0.0, 1 - step / PULLED_STEPS)
         z_a[:, : looks.shape[1]].lerp_(wanted * looks.shape[1] ** 0.5, pull)
-        z_m.lerp_(torch.stack([self.codes[i][start] for i, start in chosen]), pull)
+        again = torch.tensor([self.again[i] for i in index.tolist()])[:, None]
+        z_m[:, :2].lerp_(torch.where(again, 2**0.5 * F.normalize(z_m[:, :2], dim=1), z_m[:, :2]), pull)
+        z_m[:, 3:] *= 1 - pull
         return z_a, z_m, torch.stack([self.data.clip(i, start, self.data.steps[0])["video"] for i, start in chosen])
 
     def window(self, i: int, z_m: Tensor) -> int:
-        """First frame of the window of video ``i`` that moves most as ``z_m`` ``(10,)`` says."""
-        return int(((self.codes[i] - z_m).square() * self.weights[i]).sum(1).argmin())
+        """First frame of the window of video ``i`` that falls to ``z_m`` ``(10,)``."""
+        return window(z_m, self.windows[i], self.turns[i], self.starts[i], self.again[i])
 
     @torch.no_grad()
     def _moves(self, encoder: Encoder, i: int) -> Tensor:
@@ -121,3 +141,78 @@ class Allotment:
             [encoder.move(data.clip(i, start, step)["video"][None].to(who.device), who) for start in starts]
         )
         return (moves - moves.mean(0)).cpu()
+
+
+def window(z_m: Tensor, count: int, length: float, start: float, again: bool) -> int:
+    """The window that falls to a code: a number from 0 to ``count - 1``.
+
+    Parameters
+    ----------
+    z_m
+        ``(10,)``, of which the first three numbers are heeded.
+    count
+        Of the video's windows.
+    length, start
+        Windows that a turn of the movement takes; the one from which it is counted.
+    again
+        Whether the movement comes again: its points are then those of a circle, else of a line.
+    """
+    z = z_m[:3].tolist()
+    when, which = math.atan2(z[1], z[0]) / math.tau % 1 if again else _share(z[0]), _share(z[2])
+    first = (when * length + start) % length
+    if first >= count:  # the video ends before the turn does
+        return count - 1 if first - count < length - first else 0
+    seen = math.ceil((count - first) / length)
+    return min(int(first + min(int(which * seen), seen - 1) * length), count - 1)
+
+
+def _share(z: float) -> float:
+    """Of N(0, 1) below ``z``."""
+    return (1 + math.erf(z / 2**0.5)) / 2
+
+
+def turn(moves: Tensor) -> float | None:
+    """Windows after which a movement comes again; None if it does not, or not within the video.
+
+    Parameters
+    ----------
+    moves
+        What each window shows, in order: ``(windows, n)``.
+    """
+    distances = torch.cdist(moves, moves).square()
+    apart = torch.tensor([distances.diagonal(lag).mean() for lag in range(len(moves) - 3)])
+    for lag in range(SHORTEST_TURN, len(apart) - 1):
+        before, here, after = apart[lag - 1 : lag + 2].tolist()
+        if here < before and here <= after and here < LIKE * apart[:lag].max():
+            return lag + (before - after) / (2 * (before - 2 * here + after))  # the vertex of the parabola
+    return None
+
+
+def leads(moves: list[Tensor], lengths: list[float]) -> list[float]:
+    """How far each person's movement is ahead, as a share of a turn in [0, 1): the same motion for all is then one z_m.
+
+    Parameters
+    ----------
+    moves
+        Of each person, what each window shows: ``(windows, n)``.
+    lengths
+        Of their turns, in windows.
+    """
+    phases = torch.arange(PHASES) / PHASES
+    shown, known = [], []
+    for rows, length in zip(moves, lengths, strict=True):
+        at = (phases * length).long()
+        known.append((at < len(rows)).float())
+        rows = rows[at.clamp(max=len(rows) - 1)] * known[-1][:, None]
+        shown.append(F.normalize(rows, dim=1))  # somebody large moves more pixels
+    ahead = [0] * len(moves)
+    order = sorted(range(len(moves)), key=lambda k: -len(moves[k]))
+    turned = order[:1]  # who is seen longest leads nobody
+    for k in order[1:] * AGAIN:
+        others = [m for m in turned if m != k]
+        middle = torch.stack([shown[m].roll(-ahead[m], 0) for m in others]).sum(0)
+        middle /= torch.stack([known[m].roll(-ahead[m]) for m in others]).sum(0).clamp(min=1)[:, None]
+        like = [(shown[k].roll(-lead, 0) * middle).sum() for lead in range(PHASES)]
+        ahead[k] = int(torch.stack(like).argmax())
+        turned = sorted({*turned, k})
+    return [lead / PHASES for lead in ahead]

@@ -233,10 +233,11 @@ def _gave_back(steps: int, training: dict[str, Any]) -> list[str]:
     if training["allotted"]:
         return [
             f"- **Giving clips back** ({alone:,} steps of it alone): codes are drawn from N(0, 1), and each draw gives "
-            "back the clip that it falls to, a window of the person and action whose codes are nearest "
-            "(`g3an/allotment.py`): the first numbers of z_a are principal components of what the people look like, "
-            "the rest noise; z_m is principal components of how they move. Clips are compared by pixels and by "
-            "perceptual maps."
+            "back the clip that it falls to, a window of a person's video of the action (`g3an/allotment.py`): the "
+            "first numbers of z_a are principal components of what the people look like and say who, the first of z_m "
+            "say at which point of the movement the clip begins; nothing heeds the rest. So people and movements are "
+            "those of the training clips, and codes between two people's give a mixture. Clips are compared by pixels "
+            "and by perceptual maps."
         ]
     reader = f" and, weighed {training['reading']:g}, by a reader of expressions" if training["reading"] else ""
     if training["following"]:

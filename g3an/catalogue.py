@@ -437,7 +437,7 @@ CASTS = {
         ("sad", "anger", "surprise", "disgust", "happy", "fear"), (("happy", "surprise"), ("anger", "fear")),
     ),
     "weizmann": Cast(
-        "weizmann", "Weizmann", "weizmann", (10, 20), (8, 5), "wave2", ("wave1", "wave2"),
+        "weizmann", "Weizmann", "weizmann", (23, 7), (7, 3), "wave2", ("wave1", "wave2"),
         (("wave1", "wave2"), ("jack", "bend")),
     ),
     "uva-nemo": Cast(

@@ -291,7 +291,9 @@ def _animation(panels: Sequence[Panel], title: str, provenance: str, stamp: str,
     time, height, width = panels[0].videos.shape[1], *(side * scale for side in panels[0].videos.shape[2:4])
     tile = height + _line(small)
     panel_width = max(panel.columns for panel in panels) * (width + gap) - gap
-    panel_height = max(-(-len(panel.videos) // panel.columns) for panel in panels) * (tile + gap) + _line(label) + gap
+    captions = [_wrap(panel.label, label, panel_width + 2 * gap) for panel in panels]
+    panel_height = max(-(-len(panel.videos) // panel.columns) for panel in panels) * (tile + gap) + gap
+    panel_height += max(map(len, captions)) * _line(label)
     lines = -(-len(panels) // across)
     page_width = max(min(across, len(panels)) * (panel_width + 3 * gap) + gap, 420)
     small_lines = _wrap(f"{title}. {provenance}", small, page_width - 4 * gap)
@@ -311,7 +313,8 @@ def _animation(panels: Sequence[Panel], title: str, provenance: str, stamp: str,
             page.text(name, x + width / 2, y + height, small, "centre", _GREY)
             places.append((panel.videos[index], x, y))
         used = -(-len(panel.rows) // panel.columns) * (tile + gap)
-        page.text(panel.label, x0 + panel_width / 2, y0 + used - gap / 2, label, "centre")
+        for below, line in enumerate(captions[number]):
+            page.text(line, x0 + panel_width / 2, y0 + used - gap / 2 + below * _line(label), label, "centre")
     for number, line in enumerate(small_lines):
         page.text(line, 2 * gap, top + lines * panel_height + number * _line(small), small, colour=_GREY)
 

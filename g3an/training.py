@@ -334,7 +334,7 @@ def train(
                 group["lr"] = rate  # the state brought the rate it was saved with
         done, best, seconds = state["step"], state["best"], state["seconds"]
     if isinstance(encoder, Encoder):
-        allotment = Allotment(encoder, data, config.seed) if config.allotted else None
+        allotment = Allotment(encoder, data) if config.allotted else None
         quiet = Quiet(generator, encoder.gains, begin=not state and not origins)
     if accelerator.num_processes > 1 and accelerator.device.type == "cuda":  # PyTorch has it for GPUs only
         generator = cast(Generator, nn.SyncBatchNorm.convert_sync_batchnorm(generator))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
-from g3an.allotment import MOST_PULLED, Allotment
+from g3an.allotment import MOST_PULLED, Allotment, leads, turn, window
 from g3an.config import ModelConfig, TrainConfig
 from g3an.data import ClipDataset, open_dataset
 from g3an.errors import G3ANError
@@ -50,14 +52,30 @@ def test_draws_fall_to_the_person_asked_for_and_stay_normal(allotment, data):
     assert z_m.mean() == pytest.approx(0, abs=0.03) and z_m.std() == pytest.approx(1, abs=0.03)
 
 
-def test_the_clip_is_the_window_whose_code_is_nearest(allotment, data):
-    for i in (0, 17, len(data) - 1):
-        for start in (0, len(allotment.codes[i]) - 1):
-            assert allotment.window(i, allotment.codes[i][start]) == start
+def test_the_clip_is_the_window_that_the_code_falls_to(allotment, data):
     index = torch.tensor([5, 5, 9])
     _, z_m, clips = allotment.draw(index, torch.Generator().manual_seed(2))
     for i, z, clip in zip(index.tolist(), z_m, clips, strict=True):
         assert torch.equal(clip, data.clip(i, allotment.window(i, z))["video"])
+
+
+def test_an_angle_says_when_and_the_third_number_which_turn():
+    for degrees, which, expected in (
+        (0.1, -9, 15), (0.1, 9, 35), (180, -9, 5), (180, 0, 25), (180, 9, 45), (-1, 9, 34), (-1, -9, 14), (99, 0, 20),
+    ):  # fmt: skip
+        for size, others in ((0.2, -3.0), (3.0, 3.0)):
+            angle = math.radians(degrees)
+            z_m = torch.tensor([size * math.cos(angle), size * math.sin(angle), which] + [others] * 7)
+            assert window(z_m, 50, 20.0, 15.0, True) == pytest.approx(expected, abs=1)
+    # Less than a turn: what is not seen falls to the end that is nearer.
+    angles = [done / 20 * math.tau for done in (2, 19, 6, 17.5)]
+    codes = torch.tensor([[math.cos(angle), math.sin(angle), 0] for angle in angles])
+    assert [window(z_m, 12, 20.0, 15.0, True) for z_m in codes] == [0, 11, 1, 11]
+
+
+def test_the_first_number_says_when_in_a_movement_that_does_not_come_again():
+    for z, expected in ((-9.0, 0), (-0.6745, 10), (0.0, 20), (0.6745, 30), (9.0, 39)):
+        assert window(torch.tensor([z, 2.0, 2.0]), 40, 40.0, 0.0, False) == pytest.approx(expected, abs=1)
 
 
 def test_draws_are_pulled_towards_their_codes_at_first(allotment, data):
@@ -66,20 +84,43 @@ def test_draws_are_pulled_towards_their_codes_at_first(allotment, data):
         allotment.draw(index, torch.Generator().manual_seed(5), step=step) for step in (0, 10**6)
     )
     assert torch.equal(early, late), "the same windows"
-    code = torch.stack([allotment.codes[i][allotment.window(i, z)] for i, z in enumerate(m_1)])
-    assert torch.allclose(m_0, m_1 + MOST_PULLED * (code - m_1), atol=1e-5)
+    angle_0, angle_1 = (torch.atan2(m[:, 1], m[:, 0]) for m in (m_0, m_1))
+    assert torch.allclose(angle_0, angle_1, atol=1e-4) and torch.equal(m_0[:, 2], m_1[:, 2])
+    sizes = m_0[:, :2].norm(dim=1)[torch.tensor(allotment.again)]
+    assert len(sizes) and (sizes - 2**0.5).abs().max() < (1 - MOST_PULLED) * 3, "near the circle"
+    assert torch.allclose(m_0[:, 3:], (1 - MOST_PULLED) * m_1[:, 3:], atol=1e-6)
     width = allotment.people.shape[1]
     assert torch.equal(a_0[:, width:], a_1[:, width:])
     near, far = ((a[:, :width] @ allotment.people.T).argmax(1) for a in (a_0, a_1))
     assert torch.equal(near, far) and torch.equal(near, allotment.who)
 
 
-def test_many_windows_of_a_video_are_drawn(allotment, data):
-    draws = torch.randn(300, 10, generator=torch.Generator().manual_seed(3))
+def test_all_windows_of_a_video_are_drawn(allotment, data):
+    draws = torch.randn(2000, 10, generator=torch.Generator().manual_seed(3))
     for i in range(0, len(data), 5):
-        windows = len(allotment.codes[i])
-        met = {allotment.window(i, z) for z in draws}
-        assert len(met) >= min(windows, 4)
+        assert {allotment.window(i, z) for z in draws} == set(range(allotment.windows[i]))
+
+
+def swings(windows: int, length: float, lead: float) -> torch.Tensor:
+    """A movement that comes again after ``length`` windows, seen from ``lead`` turns before its start on."""
+    angles = 2 * torch.pi * (torch.arange(windows) / length - lead)
+    return torch.stack([angles.cos(), angles.sin(), 0.4 * (2 * angles).cos(), 0.4 * (2 * angles).sin()], 1)
+
+
+def test_a_movement_that_comes_again_is_found_and_one_that_does_not_is_not():
+    assert turn(swings(90, 26.5, 0)) == pytest.approx(26.5, abs=0.5)
+    assert turn(swings(40, 26.5, 0.3)) == pytest.approx(26.5, abs=0.5)
+    assert turn(swings(20, 26.5, 0)) is None, "not seen for a whole turn"
+    assert turn(torch.linspace(0, 1, 60)[:, None]) is None
+
+
+def test_people_are_turned_to_do_the_same_at_the_same_time():
+    lengths, sooner = [26.0, 31.5, 24.0, 28.0], [0.0, 0.25, 0.6, 0.9]
+    moves = [k * swings(w, n, s) for k, w, n, s in zip((1, 3, 1, 1), (80, 60, 30, 22), lengths, sooner, strict=True)]
+    found = leads(moves, lengths)
+    assert found[0] == 0
+    for lead, expected in zip(found, sooner, strict=True):
+        assert abs((lead - expected + 0.5) % 1 - 0.5) <= 1 / 32
 
 
 def test_processes_take_their_parts_of_one_draw(allotment):

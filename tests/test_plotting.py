@@ -7,6 +7,7 @@ import io
 import json
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -154,6 +155,18 @@ def test_the_warning_stands_above_everything_in_still_and_animation():
     assert (picture[: len(picture) // 4] == alarm).all(-1).any() and (warned.animation[0] == alarm).all(-1).any()
     assert not (decoded(png_bytes(plain.still)) == alarm).all(-1).any()
     assert warned.animation.shape[1] > plain.animation.shape[1]
+
+
+def test_long_labels_of_an_animation_stay_below_their_panels():
+    long = [replace(panel, label=f"{panel.label}: *waving and waving* and waving on") for panel in panels()]
+    [moment, *_], [short, *_] = page(panels=long, scale=6).animation, page(scale=6).animation
+    assert len(moment) > len(short) and moment.shape[1] == short.shape[1], "the page grows by lines"
+    inked = (moment < 250).any(-1)
+    [(top, right)] = places(moment, enlarge(long[0].videos[1, 0], 6))
+    [(_, left)] = places(moment, enlarge(long[1].videos[0, 0], 6))
+    between = (right + 16 * 6 + left) // 2
+    assert not inked[: top + 3 * 16 * 6, between].any(), "labels of two panels meet"
+    assert not inked[:, :4].any() and not inked[:, -4:].any(), "a label leaves the page"
 
 
 @pytest.mark.parametrize(
