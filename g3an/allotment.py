@@ -167,8 +167,8 @@ def window(z_m: Tensor, count: int, length: float, start: float, again: bool) ->
 
 
 def _share(z: float) -> float:
-    """Of N(0, 1) below ``z``."""
-    return (1 + math.erf(z / 2**0.5)) / 2
+    """Of N(0, 1) below ``z``: less than 1, for that would be the start again."""
+    return min((1 + math.erf(z / 2**0.5)) / 2, 1 - 1e-12)
 
 
 def turn(moves: Tensor) -> float | None:
