@@ -135,8 +135,7 @@ class Allotment:
     def _moves(self, encoder: Encoder, i: int) -> Tensor:
         """How each window of a video differs from the mean one: ``(windows, 8192)``."""
         data, step = self.data, self.data.steps[0]
-        starts = range(data.count(i) - (data.length - 1) * step)
-        who = encoder.who[[i]]
+        who, starts = encoder.who[[i]], range(self.windows[i])
         moves = torch.cat(
             [encoder.move(data.clip(i, start, step)["video"][None].to(who.device), who) for start in starts]
         )
