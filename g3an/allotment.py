@@ -14,6 +14,9 @@ z_m falls to a window by its first three numbers. Clips of people who do one thi
 begin: the angle of the first two numbers says at which point of the movement, and the third in which turn of those that
 the video shows. Of a movement that does not come again the first number says when. Nothing heeds the others. (The
 nearest components of motion say the same less clearly: ``reports/training.md`` has how well either can be learned.)
+
+What moves fast is what stays blurred longest. So videos come up in training in proportion to how much changes from one
+of their frames to the next (:attr:`Allotment.often`). That changes nothing about which codes belong to which clip.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from torch.nn import functional as F
 
 from g3an.data import ClipDataset
 from g3an.errors import G3ANError
-from g3an.reconstruction import LOOKS, Encoder
+from g3an.reconstruction import Encoder
 
 MOST_PULLED, PULLED_STEPS = 0.9, 4000
 """Share of the way to its code by which a draw is moved in the first step, and the step from which on none is."""
@@ -56,9 +59,9 @@ class Allotment:
 
     def __init__(self, encoder: Encoder, data: ClipDataset) -> None:
         people = len(encoder.subjects)
-        if people > min(LOOKS, encoder.z_a_dim) + 1:
+        if people > encoder.people.shape[1] + 1:
             raise G3ANError(
-                f"allotted shares z_a out among {min(LOOKS, encoder.z_a_dim) + 1} people at the most; "
+                f"allotted shares z_a out among {encoder.people.shape[1] + 1} people at the most; "
                 f"{data.name} has {people}. Train without it: then each has a code that is learned."
             )
         if len(data.steps) > 1:
@@ -73,6 +76,8 @@ class Allotment:
         """Of each video: the window from which the turn is counted."""
         self.again = [False] * len(data)
         """Of each video: whether its movement comes again."""
+        self.often = [self._change(i) for i in range(len(data))]
+        """Of each video: mean absolute change of a pixel from one of the frames of a clip to the next."""
         for kind in range(len(data.classes)):
             own = [i for i in range(len(data)) if data.categories[i] == kind]
             moves = [self._moves(encoder, i) for i in own]
@@ -130,6 +135,11 @@ class Allotment:
     def window(self, i: int, z_m: Tensor) -> int:
         """First frame of the window of video ``i`` that falls to ``z_m`` ``(10,)``."""
         return window(z_m, self.windows[i], self.turns[i], self.starts[i], self.again[i])
+
+    def _change(self, i: int) -> float:
+        frames = torch.from_numpy(self.data.frames(i)).float()
+        step = self.data.steps[0]
+        return float((frames[step:] - frames[:-step]).abs().mean() / 127.5)
 
     @torch.no_grad()
     def _moves(self, encoder: Encoder, i: int) -> Tensor:

@@ -22,6 +22,7 @@ from g3an.evaluation.faces import Report, measure
 from g3an.evaluation.stored import extractors_of
 from g3an.files import atomic_write, read_json, write_json
 from g3an.neighbours import nearest_clips
+from g3an.reconstruction import NOISE
 
 
 def ship(
@@ -236,8 +237,8 @@ def _gave_back(steps: int, training: dict[str, Any]) -> list[str]:
             "back the clip that it falls to, a window of a person's video of the action (`g3an/allotment.py`): the "
             "first numbers of z_a are principal components of what the people look like and say who, the first of z_m "
             "say at which point of the movement the clip begins; nothing heeds the rest. So people and movements are "
-            "those of the training clips, and codes between two people's give a mixture. Clips are compared by pixels "
-            "and by perceptual maps."
+            "those of the training clips, and codes between two people's give a mixture. Videos came up in proportion "
+            "to how much changes from one frame to the next. Clips are compared by pixels and by perceptual maps."
         ]
     reader = f" and, weighed {training['reading']:g}, by a reader of expressions" if training["reading"] else ""
     if training["following"]:
@@ -245,11 +246,13 @@ def _gave_back(steps: int, training: dict[str, Any]) -> list[str]:
             f"; one more and it follow, weighed {training['following']:g}, the course of expression, head and lids "
             "(`g3an/following.py`); z_m is read from the real clip's known courses, too"
         )
+    blurred = f"; in training noise of {training['look_noise']:g} was added" if training["look_noise"] > NOISE else ""
     return [
         f"- **Giving clips back** ({alone:,} steps of it alone): each person has a code that is learned, each clip a "
-        "motion code that is read from it (`g3an/reconstruction.py`); the first 64 numbers of z_a began as principal "
-        "components of what people look like, the rest as noise that the network was kept from heeding, so the first "
-        f"dimensions say much by construction. Clips are compared by pixels, by perceptual maps{reader}."
+        f"motion code that is read from it (`g3an/reconstruction.py`); the first {training['looks']} numbers of z_a "
+        "began as principal components of what people look like, the rest as noise that the network was kept from "
+        f"heeding{blurred}, so the first dimensions say much by construction. Clips are compared by pixels, by "
+        f"perceptual maps{reader}."
     ]
 
 

@@ -140,6 +140,10 @@ class TrainConfig:
         Weight of how far a clip that is given back is from the courses of the real one: how strong the expression is,
         how the head turns and whether the lids close, frame by frame, as that reader and one of lids see it. z_m is
         then read from the known courses of the real clip, too. It needs ``reading``; see :mod:`g3an.following`.
+    looks, look_noise
+        Into how many numbers of z_a people's looks go, where clips are given back; and the standard deviation of the
+        noise that is added to these in training. Fewer numbers leave the people closer together: a draw from N(0, 1)
+        is then more like somebody, and less a blend.
     allotted
         Whether codes are not read from clips but drawn from N(0, 1), each draw giving back the clip that falls to it.
         For sets of few people, between whose codes there is much room: see :mod:`g3an.allotment`.
@@ -187,6 +191,8 @@ class TrainConfig:
     reconstruction_alone: int = 0
     reading: float = 0.0
     following: float = 0.0
+    looks: int = 64
+    look_noise: float = 0.1
     allotted: bool = False
     augment: tuple[str, ...] = ()
     r1: float = 0.0
@@ -239,6 +245,10 @@ class TrainConfig:
             raise G3ANError(f"reading is {self.reading:g}; it needs reconstruction above 0.")
         if self.following and not self.reading:
             raise G3ANError(f"following is {self.following:g}; it needs reading above 0.")
+        if self.looks < 1 or self.look_noise < 0:
+            raise G3ANError(
+                f"looks is {self.looks} and look_noise {self.look_noise:g}; they must be at least 1 and at least 0."
+            )
         if self.allotted and (not self.reconstruction or self.following):
             raise G3ANError("allotted needs reconstruction above 0, and no following: no codes are read from clips.")
         if self.perception and not 8 <= self.perception_frames <= self.clip_length:

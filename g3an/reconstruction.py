@@ -31,10 +31,10 @@ from g3an.generator import Generator
 SEEN_FRAMES = 8
 TOLD_FRAMES = 16
 """Frames of a clip, evenly apart, of which components of motion are read; and of which courses are told."""
-LOOKS, MOTIONS = 64, 128
-"""Numbers of z_a that tell of the person, where there are people enough; components of motion that z_m is read from."""
+MOTIONS = 128
+"""Components of motion that z_m is read from."""
 NOISE = 0.1
-"""Standard deviation added to codes, so that the generator learns the room between people and between motions too."""
+"""Standard deviation added to z_m, so that the generator learns the room between motions too."""
 LEAST_GAIN, LEAST_LOOK_GAIN = 0.05, 0.4
 LEAST_VARIANCE = 1e-3
 """Added before whitening, as a share of the mean variance: no number is blown up from nothing."""
@@ -57,6 +57,8 @@ class Encoder(nn.Module):
         The person of every video of the data set.
     width
         Of the network that reads z_m.
+    looks
+        Numbers of z_a that tell of the person, where there are more people than that.
     courses
         Of simulated faces, whose courses are known: z_m is then read from these along with the components of motion,
         in which a blink, two frames of a few pixels, does not stand out.
@@ -68,7 +70,7 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self, config: ModelConfig, subjects: Sequence[str], width: int = 256, courses: bool = False
+        self, config: ModelConfig, subjects: Sequence[str], width: int = 256, looks: int = 64, courses: bool = False
     ) -> None:
         super().__init__()
         self.subjects = sorted(set(subjects))
@@ -76,7 +78,7 @@ class Encoder(nn.Module):
             raise G3ANError("Reconstruction tells appearance from motion by people; the clips show one person only.")
         self.z_a_dim, self.z_m_dim, self.kinds = config.z_a_dim, config.z_m_dim, max(1, len(config.classes))
         self.classes = config.classes
-        people, looks = len(self.subjects), min(LOOKS, config.z_a_dim, len(self.subjects) - 1)
+        people, looks = len(self.subjects), min(looks, config.z_a_dim, len(self.subjects) - 1)
         self.people = nn.Parameter(torch.zeros(people, looks))
         self.told = courses
         told = MOTIONS + (TOLD_FRAMES * len(COURSES) if courses else 0)
@@ -176,7 +178,7 @@ class Encoder(nn.Module):
         Returns
         -------
         tuple of Tensor
-            z_a, ``(batch, 64)`` or fewer where there are few people: the rest of it is noise. z_m, ``(batch, 10)``.
+            z_a, ``(batch, looks)``, fewer where there are few people: the rest of it is noise. z_m, ``(batch, 10)``.
         """
         # In full precision: the components are small differences of large sums.
         with torch.autocast(video.device.type, enabled=False):
@@ -192,7 +194,7 @@ class Encoder(nn.Module):
         return z_a, z_m
 
     def codes_of_people(self) -> Tensor:
-        """Whitened, in the order of ``subjects``: ``(people, 64)`` or fewer numbers."""
+        """Whitened, in the order of ``subjects``: ``(people, looks)``, fewer numbers where there are few people."""
         return _white(self.people, torch.ones_like(self.people[:, :1]) / len(self.people))[0]
 
     def lost(self, real: Tensor, made: Tensor, index: Tensor) -> Tensor:
@@ -260,8 +262,9 @@ class Encoder(nn.Module):
 
 
 def noisy(
-    z_a: Tensor, z_m: Tensor, z_a_dim: int, random: torch.Generator, share: tuple[int, int] = (0, 1)
-) -> tuple[Tensor, Tensor]:
+    z_a: Tensor, z_m: Tensor, z_a_dim: int, random: torch.Generator, share: tuple[int, int] = (0, 1),
+    look_noise: float = NOISE,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Codes with noise: z_a filled up to ``(batch, z_a_dim)``; ``random`` is on the CPU, for any device.
 
     ``share`` (k, n) says that this is the batch of the k-th of n processes: they take their parts of one draw.
@@ -272,7 +275,7 @@ def noisy(
         return torch.randn((processes, len(z_a), width), generator=random)[place].to(z_a)
 
     rest = noise(z_a_dim - z_a.shape[1])
-    return torch.cat([z_a + NOISE * noise(z_a.shape[1]), rest], 1), z_m + NOISE * noise(z_m.shape[1])
+    return torch.cat([z_a + look_noise * noise(z_a.shape[1]), rest], 1), z_m + NOISE * noise(z_m.shape[1])
 
 
 def _white(rows: Tensor, shares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -304,21 +307,23 @@ class Quiet:
     generator that sees sixteen clips a step learns the noise. So its first weights of each number of z_a begin, and
     change at each step, in proportion to that number's gain.
 
+    ``begin`` are the numbers of z_a whose first weights do not yet do so, and are multiplied by their gains: all of a
+    new generator; of one that told people by more numbers, those that it no longer does.
+
     Use it around the generator's optimiser step::
 
         with quiet:
             optimiser.step()
     """
 
-    def __init__(self, generator: Generator, gains: Tensor, begin: bool) -> None:
+    def __init__(self, generator: Generator, gains: Tensor, begin: slice) -> None:
         first = generator.modules_g3[0]
         beside = [first.conv_s] if "S" in generator.config.streams else []
         self.weights = [first_weight(part) for part in (*beside, first.conv_v)]
         self.gains = gains[:, None, None, None, None]
-        if begin:
-            with torch.no_grad():
-                for weight in self.weights:
-                    weight[: len(gains)] *= self.gains
+        with torch.no_grad():
+            for weight in self.weights:
+                weight[: len(gains)][begin] *= self.gains[begin]
 
     def __enter__(self) -> None:
         self.before = [weight[: len(self.gains)].detach().clone() for weight in self.weights]

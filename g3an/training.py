@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm.auto import tqdm
 
-from g3an.allotment import Allotment
+from g3an.allotment import PULLED_STEPS, Allotment
 from g3an.augment import augment
 from g3an.checkpoints import begin_from, read_state, save_generator, write_state
 from g3an.config import ModelConfig, TrainConfig
@@ -306,7 +306,7 @@ def train(
         follower = Follower(reader, load_lids(learned).requires_grad_(False), data)
     encoder: nn.Module = nn.Linear(1, 1)  # an optimiser needs something
     if config.reconstruction:
-        encoder = Encoder(model, data.subjects, courses=bool(config.following))
+        encoder = Encoder(model, data.subjects, looks=config.looks, courses=bool(config.following))
     optimiser_e = torch.optim.Adam(
         [{"params": [weight], "lr": PEOPLE_RATE if name == "people" else MOTION_RATE}
          for name, weight in encoder.named_parameters()],
@@ -318,6 +318,8 @@ def train(
         "encoder": encoder, "optimiser_e": optimiser_e, "optimiser_g": optimiser_g, "optimiser_d": optimiser_d,
     }  # fmt: skip
     allotment: Allotment | None = None
+    # Whose codes were pulled already need not learn again where everybody's room is.
+    pulled = any(origin.get("training", {}).get("allotted") for origin in origins)
     done, best, seconds = 0, math.inf, 0.0
     changes: list[dict[str, Any]] = state["changes"] if state else []
     quiet: AbstractContextManager[None] = nullcontext()
@@ -334,8 +336,13 @@ def train(
                 group["lr"] = rate  # the state brought the rate it was saved with
         done, best, seconds = state["step"], state["best"], state["seconds"]
     if isinstance(encoder, Encoder):
-        allotment = Allotment(encoder, data) if config.allotted else None
-        quiet = Quiet(generator, encoder.gains, begin=not state and not origins)
+        if config.allotted:
+            allotment = Allotment(encoder, data)
+            data.often = allotment.often
+        begins = slice(0, 0 if state else None)
+        if origins and not state:
+            begins = slice(config.looks, TrainConfig.from_dict(origins[-1]["training"]).looks)
+        quiet = Quiet(generator, encoder.gains, begins)
     if accelerator.num_processes > 1 and accelerator.device.type == "cuda":  # PyTorch has it for GPUs only
         generator = cast(Generator, nn.SyncBatchNorm.convert_sync_batchnorm(generator))
     generator, video_judge, image_judge, optimiser_g, optimiser_d = accelerator.prepare(
@@ -408,14 +415,14 @@ def train(
                 c_read = None if c_real is None else c_real[first:]
                 assert z_a is not None and z_m is not None and perception is not None
                 if allotment is not None:
-                    drawn = allotment.draw(batch["index"][first:], noise, share, step)
+                    drawn = allotment.draw(batch["index"][first:], noise, share, step + PULLED_STEPS * pulled)
                     read_a, read_m, clips = (part.to(accelerator.device) for part in drawn)
                     real = torch.cat([real[:first], clips])
                 else:
                     if follower is not None:
                         told = _courses(data, batch)[first:].to(accelerator.device)
                     read = encoder(real[first:], batch["index"][first:].to(accelerator.device), c_read, told)
-                    read_a, read_m = noisy(read[0], read[1], model.z_a_dim, noise, share)
+                    read_a, read_m = noisy(read[0], read[1], model.z_a_dim, noise, share, config.look_noise)
                 z_a, z_m = torch.cat([z_a[:first], read_a]), torch.cat([z_m[:first], read_m])
                 c = None if c is None or c_read is None else torch.cat([c[:first], c_read])
                 looked_at = torch.randint(ALONE_FRAMES, (share[1], len(real) - first, 2), generator=noise)[share[0]]

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from g3an.allotment import MOST_PULLED, Allotment, leads, turn, window
+from g3an.allotment import MOST_PULLED, PULLED_STEPS, Allotment, leads, turn, window
 from g3an.config import ModelConfig, TrainConfig
 from g3an.data import ClipDataset, open_dataset
 from g3an.errors import G3ANError
@@ -128,6 +128,36 @@ def test_processes_take_their_parts_of_one_draw(allotment):
     first, second = (allotment.draw(index, torch.Generator().manual_seed(4), (k, 2))[1] for k in (0, 1))
     assert not torch.equal(first, second)
     assert torch.equal(first, allotment.draw(index, torch.Generator().manual_seed(4), (0, 2))[1])
+
+
+def test_fast_videos_come_up_often(allotment, data):
+    videos = [data.frames(i).astype(float) for i in range(len(data))]
+    change = torch.tensor([abs(video[1:] - video[:-1]).mean() / 127.5 for video in videos])
+    assert torch.tensor(allotment.often) == pytest.approx(change.float(), rel=1e-4)
+    data = open_dataset("shapes", length=16)
+    data.often = allotment.often
+    epoch = data.epoch(3, 4000)
+    came = torch.bincount(torch.tensor([epoch[k]["index"] for k in range(4000)]), minlength=len(data))
+    wanted = change / change.sum() * 4000
+    assert ((came - wanted).abs() < 4 * wanted.sqrt() + 1).all() and came.max() > 2 * came.min()
+
+
+def test_who_begins_from_allotted_codes_is_not_pulled_again(tmp_path, monkeypatch):
+    fit, draw, steps = Encoder.fit, Allotment.draw, []
+    monkeypatch.setattr(Encoder, "fit", lambda encoder, data, seed: fit(encoder, data, seed, count=160))
+
+    def recorded(allotment, index, random, share, step):
+        steps.append(step)
+        return draw(allotment, index, random, share, step)
+
+    monkeypatch.setattr(Allotment, "draw", recorded)
+    config = TrainConfig.from_profile(
+        "smoke", steps=2, batch=8, together=4, perception=1.0, reconstruction=5.0, reconstruction_alone=2,
+        allotted=True, clip_steps=(1,), mirror=False, sample_every=2,
+    )  # fmt: skip
+    first = train(tmp_path / "first", "shapes", None, MODEL, config, progress=False, device="cpu")
+    train(tmp_path / "second", "shapes", None, MODEL, config, progress=False, device="cpu", begin=first)
+    assert steps == [0, 1, PULLED_STEPS, PULLED_STEPS + 1]
 
 
 def test_what_cannot_be_allotted_is_a_clear_sentence(data):

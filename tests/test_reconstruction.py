@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -12,7 +14,7 @@ from g3an.data.faces.motion import COURSES
 from g3an.data.faces.sets import videos
 from g3an.errors import G3ANError
 from g3an.generator import Generator
-from g3an.reconstruction import LEAST_GAIN, LEAST_LOOK_GAIN, LOOKS, MOTIONS, NEAR, NOISE, Encoder, Quiet, noisy
+from g3an.reconstruction import LEAST_GAIN, LEAST_LOOK_GAIN, MOTIONS, NEAR, NOISE, Encoder, Quiet, noisy
 from g3an.training import _batches, train
 
 CONFIG = ModelConfig.from_preset("small", widths=(16, 8, 8, 8, 8), attention_after=(), classes=("a", "b"))
@@ -42,7 +44,7 @@ def test_a_person_has_one_z_a_and_people_are_white(encoder, clips, data):
     video, index, c = clips
     z_a, _ = encoder(video, index, c)
     people = len(set(data.subjects))
-    assert z_a.shape == (64, min(LOOKS, people - 1))
+    assert z_a.shape == (64, min(64, people - 1))
     assert torch.equal(z_a, encoder(video.roll(1, 0), index, c)[0]), "z_a never sees the clip"
     for subject in set(data.subjects):
         own = [k for k, i in enumerate(index) if data.subjects[i] == subject]
@@ -146,8 +148,8 @@ def test_the_window_is_where_people_change(encoder, data):
 def test_quiet_scales_the_first_weights_and_their_steps():
     torch.manual_seed(0)
     generator, gains = Generator(CONFIG), torch.linspace(1, 0, 128)
-    before = [weight.detach().clone() for weight in Quiet(generator, gains, begin=False).weights]
-    quiet = Quiet(generator, gains, begin=True)
+    before = [weight.detach().clone() for weight in Quiet(generator, gains, slice(0, 0)).weights]
+    quiet = Quiet(generator, gains, slice(None))
     assert [weight.shape[0] for weight in quiet.weights] == [128, 140]
     for weight, old in zip(quiet.weights, before, strict=True):
         assert torch.allclose(weight[:128], old[:128] * gains[:, None, None, None, None])
@@ -159,6 +161,49 @@ def test_quiet_scales_the_first_weights_and_their_steps():
     for weight, old in zip(quiet.weights, held, strict=True):
         assert torch.allclose((weight - old)[:128].mean((1, 2, 3, 4)), gains, atol=1e-5)
         assert torch.allclose(weight[128:], old[128:] + 1)
+
+
+def test_numbers_that_no_longer_tell_of_people_are_quieted(data, tmp_path, monkeypatch):
+    fit = Encoder.fit
+    monkeypatch.setattr(Encoder, "fit", lambda encoder, data, seed: fit(encoder, data, seed, count=160))
+    begun = []
+
+    class Recorded(Quiet):
+        def __init__(self, generator, gains, begin):
+            begun.append((begin, len(gains)))
+            super().__init__(generator, gains, begin)
+
+    monkeypatch.setattr("g3an.training.Quiet", Recorded)
+
+    small = ModelConfig.from_preset("small", widths=(16, 8, 8, 8, 8), attention_after=())
+
+    def run(name: str, looks: int, **more: object) -> Path:
+        config = TrainConfig.from_profile(
+            "smoke", steps=1, batch=8, together=4, perception=1.0, reconstruction=5.0, reconstruction_alone=1,
+            looks=looks, clip_steps=(1,), mirror=False, sample_every=1,
+        )  # fmt: skip
+        return train(tmp_path / name, "shapes", None, small, config, progress=False, device="cpu", **more)
+
+    many = run("many", 9)
+    run("few", 4, begin=many)
+    run("few", 4, resume=True)
+    assert begun == [(slice(0, None), 128), (slice(4, 9), 128), (slice(0, 0), 128)]
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_the_noise_of_looks_is_a_setting(noise):
+    z_a, z_m = noisy(
+        torch.zeros(4000, 8), torch.zeros(4000, 10), 128, torch.Generator().manual_seed(0), look_noise=noise
+    )
+    assert z_a[:, :8].std() == pytest.approx(noise, rel=0.05) and z_m.std() == pytest.approx(NOISE, rel=0.05)
+
+
+@pytest.mark.parametrize("looks", [3, 64])
+def test_people_have_as_many_numbers_as_asked_for(data, looks):
+    encoder = Encoder(ModelConfig.from_preset("small"), data.subjects, looks=looks)
+    assert encoder.codes_of_people().shape[1] == min(looks, len(set(data.subjects)) - 1)
+    with pytest.raises(G3ANError, match="looks is 0 and look_noise"):
+        TrainConfig.from_profile("smoke", looks=0)
 
 
 @pytest.mark.parametrize("wrong", [{"together": 2}, {"perception": 0.0}, {"batch": 12}, {"mirror": True}])

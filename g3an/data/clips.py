@@ -49,6 +49,8 @@ class ClipDataset:
         Name of each source video.
     refused
         What lies among the videos without being one.
+    often
+        How often each source comes up among random clips that do not belong together, in any unit; None: equally.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class ClipDataset:
         self.split, self.length, self.steps, self.size = split, length, tuple(sorted(set(steps))), size
         self.mirror, self.seed = mirror, seed
         self.refused = list(refused)
+        self.often: Sequence[float] | None = None
         self._kept: dict[int, np.ndarray] = {}
         self._counts: dict[int, int] = {}
 
@@ -155,9 +158,13 @@ class Epoch(Dataset[Clip]):
         data = self.data
         # All four are drawn at once, so that a video's length changes none of the others.
         source, pace, place, side = np.random.default_rng([data.seed, self.number, k]).random(4)
-        i = int(source * len(data))
         if self.together > 1:
             i, side = self._related(k, source)
+        elif data.often is None:
+            i = int(source * len(data))
+        else:
+            upto = np.cumsum(data.often)
+            i = int(np.searchsorted(upto[:-1], source * upto[-1], side="right"))
         count = data.count(i)
         steps = [step for step in data.steps if (data.length - 1) * step < count]
         if not steps:
