@@ -21,6 +21,7 @@ from PIL import Image
 from g3an.errors import G3ANError
 from g3an.files import read_json
 from g3an.parameters import read_notebook
+from g3an.runs import without_bars
 
 TITLE = "G3AN: the figures of the appendix, drawn from trained networks"
 
@@ -287,6 +288,7 @@ def notebook_page(
         The file is no notebook.
     """
     from nbconvert import HTMLExporter
+    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
     from pygments.formatters import HtmlFormatter
 
     path = Path(path)
@@ -300,8 +302,9 @@ def notebook_page(
             cell.source = _take_formulas(cell.source, formulas)
             cell.pop("attachments", None)
         elif cell.cell_type == "code":
-            cell.outputs = [_plain_output(output, alts) for output in cell.outputs]
+            cell.outputs = [_plain_output(output, alts) for output in without_bars(cell.outputs)]
     exporter = HTMLExporter(template_name="basic", exclude_anchor_links=True)
+    exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)  # papermill keeps each flush by itself
     body, _ = exporter.from_notebook_node(notebook)
     body = _put_formulas(body, formulas)
     # Wide code scrolls sideways; the keyboard must reach it too.

@@ -529,9 +529,19 @@ def settle(notebook: Any) -> None:
         cell["id"] = f"cell-{number:02d}"
         kept = {key: cell.metadata[key] for key in ("tags", "jupyter", "alt") if key in cell.metadata}
         cell.metadata = type(cell.metadata)(kept)
+        if "outputs" in cell:
+            cell.outputs = without_bars(cell.outputs)
         for output in cell.get("outputs", []):
             if len(output.get("data", {})) > 1:  # the other form is the text that pages without widgets show
                 output.data.pop("application/vnd.jupyter.widget-view+json", None)
+
+
+_BAR = re.compile(r"[^\n]*\d+%\|[^\n]*\Z")
+
+
+def without_bars(outputs: Sequence[Any]) -> list[Any]:
+    """Outputs but for progress bars, of which a page without a kernel shows the text that they began with: 0 %."""
+    return [output for output in outputs if not _BAR.match(output.get("data", {}).get("text/plain", ""))]
 
 
 if __name__ == "__main__":

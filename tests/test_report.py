@@ -149,6 +149,10 @@ def test_moving_pictures_and_widgets_become_what_a_plain_page_can_show(make_note
         new_output("display_data", {"image/png": png}),
         new_output("display_data", {"image/jpeg": jpeg}, metadata={"image/jpeg": {"alt": "A still"}}),
         new_output("display_data", widget),
+        new_output("display_data", {"text/plain": "run:   0%|          | 0/4 [00:00<?, ?step/s]"}),
+        new_output("stream", text="a word, flushed,\n", name="stdout"),
+        new_output("stream", text="and one more\n", name="stdout"),
+        new_output("stream", text="a warning\n", name="stderr"),
     ]
     nbformat.write(content, path)
     page = Page(text := report.notebook_page(path))
@@ -157,6 +161,8 @@ def test_moving_pictures_and_widgets_become_what_a_plain_page_can_show(make_note
     assert still["alt"] and "No description" not in still["alt"]
     assert photo["alt"] == "A still"
     assert "a bar" in text and "widget" not in text.lower()
+    assert "0/4" not in text, "a bar that never moves"
+    assert "a word, flushed,\nand one more\n</pre>" in text
 
 
 def test_formulas_that_cannot_be_read_and_prices_stay_text():
