@@ -144,6 +144,10 @@ class TrainConfig:
         Into how many numbers of z_a people's looks go, where clips are given back; and the standard deviation of the
         noise that is added to these in training. Fewer numbers leave the people closer together: a draw from N(0, 1)
         is then more like somebody, and less a blend.
+    frozen_norms
+        Whether the generator's batch norms keep their statistics, from the step at which this is set, instead of taking
+        those of each batch. Eight clips say so little about all others that a norm changes what a code means by a
+        third from batch to batch; without that noise the generator learns what fast arms and small mouths look like.
     allotted
         Whether codes are not read from clips but drawn from N(0, 1), each draw giving back the clip that falls to it.
         For sets of few people, between whose codes there is much room: see :mod:`g3an.allotment`.
@@ -193,6 +197,7 @@ class TrainConfig:
     following: float = 0.0
     looks: int = 64
     look_noise: float = 0.1
+    frozen_norms: bool = False
     allotted: bool = False
     augment: tuple[str, ...] = ()
     r1: float = 0.0

@@ -53,11 +53,14 @@ from g3an.reconstruction import MOTION_RATE, PEOPLE_RATE, Encoder, Quiet, likene
 WITHOUT_EFFECT = frozenset(("profile", "steps", "workers", "log_every", "checkpoint_every", "sample_every",
                             "compared_clips", "statistics_passes"))  # fmt: skip
 CHANGEABLE = frozenset(("learning_rate_g", "learning_rate_d", "ema_decay", "augment", "image_frames", "r1", "r1_every",
-                        "diversity", "reconstruction", "reconstruction_alone", "reading"))  # fmt: skip
+                        "diversity", "reconstruction", "reconstruction_alone", "reading", "look_noise",
+                        "frozen_norms"))  # fmt: skip
 """What a resumed run may have otherwise than before: what leaves its weights alone, and what the card then records."""
 
 LIKENESS = 0.4
 """Weight of the perceptual maps' difference: what it says counts for twice what the pixels say."""
+FROZEN_PASSES = 32
+"""Of 16 clips, from which the statistics come that frozen norms keep."""
 ALONE_FRAMES = 8
 """Frames of a clip given back in a step without judges; D_V needs all, a mean of differences does not."""
 
@@ -107,11 +110,16 @@ class MovingAverage:
             self.weights[name].lerp_(value.detach(), 1 - self.decay)
 
     @torch.no_grad()
-    def network(self, generator: Generator, seed: int, passes: int = 16, batch: int = 16) -> Generator:
-        """A copy of ``generator`` with the averaged weights, ready to sample from (evaluation mode)."""
+    def network(
+        self, generator: Generator, seed: int, passes: int = 16, batch: int = 16, frozen: bool = False
+    ) -> Generator:
+        """A copy of ``generator`` with the averaged weights, ready to sample from (evaluation mode).
+
+        ``frozen`` norms keep their statistics: the weights were learned for these.
+        """
         averaged = normalising_alone(deepcopy(generator))
         averaged.load_state_dict(self.weights, strict=False)
-        recompute_statistics(averaged, seed, passes, batch)
+        recompute_statistics(averaged, seed, passes, batch, frozen)
         return averaged
 
 
@@ -127,12 +135,17 @@ def normalising_alone(network: Generator) -> Generator:
 
 
 @torch.no_grad()
-def recompute_statistics(generator: Generator, seed: int, passes: int = 16, batch: int = 16) -> None:
+def recompute_statistics(
+    generator: Generator, seed: int, passes: int = 16, batch: int = 16, frozen: bool = False
+) -> None:
     """Set batch-norm statistics to their mean over training-mode passes; leaves evaluation mode on.
 
-    The same passes bring the vectors of the spectral norms to the present weights.
+    The same passes bring the vectors of the spectral norms to the present weights; with ``frozen`` they do only that.
     """
     generator.train()
+    if frozen:
+        freeze_norms(generator)
+        passes = 0
     device = next(generator.parameters()).device
     norms = [module for module in generator.modules() if isinstance(module, nn.BatchNorm3d)]
     momenta = [norm.momentum for norm in norms]
@@ -148,6 +161,13 @@ def recompute_statistics(generator: Generator, seed: int, passes: int = 16, batc
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     generator.eval()
+
+
+def freeze_norms(generator: nn.Module) -> None:
+    """Let the batch norms normalise by the statistics that they have; everything else stays in training mode."""
+    for module in generator.modules():
+        if isinstance(module, (nn.BatchNorm3d, nn.SyncBatchNorm)):
+            module.eval()
 
 
 def gradient_penalty(judge: nn.Module, real: Tensor, *condition: Tensor | None) -> Tensor:
@@ -358,6 +378,11 @@ def train(
     if config.reconstruction:
         encoder, optimiser_e = accelerator.prepare(encoder, optimiser_e)
     bare = accelerator.unwrap_model(generator)
+    if config.frozen_norms:
+        if not state or not state["config"].get("frozen_norms"):
+            recompute_statistics(bare, config.seed, FROZEN_PASSES)
+        generator.train()
+        freeze_norms(generator)
     average.weights = {name: value.to(accelerator.device) for name, value in average.weights.items()}
     judges = tuple(accelerator.unwrap_model(judge) for judge in (video_judge, image_judge, deep_judge))
 
@@ -510,7 +535,7 @@ def train(
                 if log:
                     log.write(step, dict(zip(values, means, strict=True)) | times)
             if main and reference is not None and (step % config.sample_every == 0 or step == config.steps):
-                sampler = average.network(bare, config.seed, config.statistics_passes)
+                sampler = average.network(bare, config.seed, config.statistics_passes, frozen=config.frozen_norms)
                 distance = _sample(sampler, reference, run, step, config.seed)
                 if log:
                     log.write(step, {"sliced_wasserstein": distance})
@@ -534,7 +559,7 @@ def train(
     card = run / "generator.json"
     if main and reference is not None:
         if done >= config.steps:  # resumed after its last step
-            sampler = average.network(bare, config.seed, config.statistics_passes)
+            sampler = average.network(bare, config.seed, config.statistics_passes, frozen=config.frozen_norms)
             distance = _sample(sampler, reference, run, config.steps, config.seed)
         seconds = time.monotonic() - started
         _save(sampler, run / "generator", data, config, changes, origins, config.steps, distance, seconds)

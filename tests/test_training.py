@@ -21,6 +21,7 @@ from g3an.checkpoints import load_generator, read_state
 from g3an.config import ModelConfig, TrainConfig
 from g3an.errors import G3ANError
 from g3an.evaluation.sliced import sliced_wasserstein
+from g3an.files import read_json
 from g3an.generator import Generator
 from g3an.training import (
     MovingAverage,
@@ -118,6 +119,54 @@ def test_recomputed_statistics_are_the_means_over_passes() -> None:
     recompute_statistics(generator, seed=0, passes=3, batch=4)
     assert torch.allclose(norm.running_mean, torch.stack(seen[-3:]).mean(0), atol=1e-5)
     assert norm.momentum == 0.1
+
+
+def test_frozen_norms_keep_their_statistics_and_spectral_norms_do_not() -> None:
+    torch.manual_seed(0)
+    generator = Generator(TINY)
+    recompute_statistics(generator, seed=0, passes=2, batch=4)
+    generator.train()
+    before = {name: value.clone() for name, value in generator.named_buffers()}
+    with torch.no_grad():
+        for value in generator.parameters():
+            value.add_(0.3 * torch.randn_like(value))
+    average = MovingAverage(generator, 0.0)
+    sampler = average.network(generator, seed=0, passes=2, batch=4, frozen=True)
+    assert not any(module.training for module in sampler.modules())
+    assert all(norm.momentum == 0.1 for norm in sampler.modules() if isinstance(norm, torch.nn.BatchNorm3d))
+    kept = {name: torch.equal(value, before[name]) for name, value in sampler.named_buffers()}
+    assert all(same for name, same in kept.items() if "running" in name)
+    assert not any(same for name, same in kept.items() if name.endswith("._u"))
+    again = average.network(generator, seed=0, passes=2, batch=4)
+    assert not any(torch.equal(value, before[name]) for name, value in again.named_buffers() if "running" in name)
+
+
+def test_a_run_with_frozen_norms_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "FROZEN_PASSES", 1)
+
+    def statistics(run: Path) -> dict[str, torch.Tensor]:
+        state = read_state(run / "checkpoints" / "last.pt")["generator"]
+        return {name: value for name, value in state.items() if "running" in name}
+
+    def go(run: str, steps: int, resume: bool = False, **changes: object) -> None:
+        config = smoke(steps=steps, checkpoint_every=1, **changes)
+        train(tmp_path / run, "shapes", None, TINY, config, resume=resume, progress=False, device="cpu")
+
+    go("whole", 4, frozen_norms=True)
+    go("parts", 2, frozen_norms=True)
+    held = statistics(tmp_path / "parts")
+    go("parts", 4, True, frozen_norms=True)
+    for name, value in statistics(tmp_path / "parts").items():
+        assert torch.equal(value, held[name]), f"{name} was frozen"
+    whole, parts = (weights_of(tmp_path / run) for run in ("whole", "parts"))
+    assert all(torch.equal(value, parts[name]) for name, value in whole.items())
+
+    go("later", 2)
+    moving = statistics(tmp_path / "later")
+    go("later", 3, True, frozen_norms=True)
+    assert not any(torch.equal(value, moving[name]) for name, value in statistics(tmp_path / "later").items())
+    changed = read_json(tmp_path / "later" / "generator.json")["training_changes"]
+    assert changed == [{"after_step": 2, "settings": {"frozen_norms": {"from": False, "to": True}}}]
 
 
 def test_sliced_wasserstein() -> None:
