@@ -146,8 +146,9 @@ class TrainConfig:
         is then more like somebody, and less a blend.
     frozen_norms
         Whether the generator's batch norms keep their statistics, from the step at which this is set, instead of taking
-        those of each batch. Eight clips say so little about all others that a norm changes what a code means by a
-        third from batch to batch; without that noise the generator learns what fast arms and small mouths look like.
+        those of each batch. The mean of eight clips is off by some third of the spread over all, so from batch to
+        batch a norm changes what a code means; without that noise the generator can learn finer things. The network's
+        own statistics are then those that it learned with, and are not estimated anew when it is saved.
     allotted
         Whether codes are not read from clips but drawn from N(0, 1), each draw giving back the clip that falls to it.
         For sets of few people, between whose codes there is much room: see :mod:`g3an.allotment`.
