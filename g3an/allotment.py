@@ -137,6 +137,7 @@ class Allotment:
         return window(z_m, self.windows[i], self.turns[i], self.starts[i], self.again[i])
 
     def _change(self, i: int) -> float:
+        """Mean absolute change of a pixel of a video over one frame step, in [0, 2]."""
         frames = torch.from_numpy(self.data.frames(i)).float()
         step = self.data.steps[0]
         return float((frames[step:] - frames[:-step]).abs().mean() / 127.5)

@@ -147,7 +147,7 @@ def recompute_statistics(
         freeze_norms(generator)
         passes = 0
     device = next(generator.parameters()).device
-    norms = [module for module in generator.modules() if isinstance(module, nn.BatchNorm3d)]
+    norms = _norms(generator)
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = None  # a plain mean over the passes
@@ -165,9 +165,12 @@ def recompute_statistics(
 
 def freeze_norms(generator: nn.Module) -> None:
     """Let the batch norms normalise by the statistics that they have; everything else stays in training mode."""
-    for module in generator.modules():
-        if isinstance(module, (nn.BatchNorm3d, nn.SyncBatchNorm)):
-            module.eval()
+    for norm in _norms(generator):
+        norm.eval()
+
+
+def _norms(generator: nn.Module) -> list[nn.BatchNorm3d | nn.SyncBatchNorm]:
+    return [module for module in generator.modules() if isinstance(module, (nn.BatchNorm3d, nn.SyncBatchNorm))]
 
 
 def gradient_penalty(judge: nn.Module, real: Tensor, *condition: Tensor | None) -> Tensor:
