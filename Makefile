@@ -19,8 +19,9 @@ endif
 PY := $(BIN)/python
 STAMP := .venv/installed
 
-# The same thread count gives the same bytes; freed memory is kept instead of returned and faulted in again each step.
-export OMP_NUM_THREADS ?= 2
+# The same thread count gives the same bytes, and where several processes run, threads would only wait for each other;
+# freed memory is kept instead of returned and faulted in again each step.
+export OMP_NUM_THREADS ?= 1
 export MALLOC_TRIM_THRESHOLD_ ?= 1073741824
 export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
 export MALLOC_TOP_PAD_ ?= 67108864
@@ -39,8 +40,8 @@ figures: $(STAMP)
 	"$(PY)" -m g3an figures $(if $(FORCE),--force)
 
 test: $(STAMP)
-	"$(PY)" -m pytest tests notebooks --nbval --nbval-sanitize-with tests/notebooks/sanitize.cfg \
-	    --nbval-cell-timeout 300 $(PYTEST_ARGS)
+	"$(PY)" -m pytest tests notebooks -n logical --maxprocesses 8 --dist loadfile \
+	    --nbval --nbval-sanitize-with tests/notebooks/sanitize.cfg --nbval-cell-timeout 300 $(PYTEST_ARGS)
 
 notebooks: $(STAMP)
 	"$(PY)" -m g3an.runs

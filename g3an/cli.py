@@ -47,6 +47,7 @@ def figures(
     out: Annotated[
         Path | None, typer.Option(help="Where to draw instead of figures/, or figures-NAME/ for --weights NAME.")
     ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Notebooks that run at the same time.")] = 2,
 ) -> None:
     """Draw the appendix's figures from the shipped networks or your own, and build the report."""
     from g3an import runs
@@ -55,7 +56,7 @@ def figures(
         out = Path(f"figures-{Path(weights).stem}") if weights else runs.project_root() / "figures"
     with _bar() as (advance, say):
         page = runs.figures(
-            ids or (), dataset=dataset, weights=weights, force=force, out=out, say=say, progress=advance
+            ids or (), dataset=dataset, weights=weights, force=force, out=out, jobs=jobs, say=say, progress=advance
         )
     _print(f"Figures: {_short(out)}")
     _print(f"Report:  {_short(page)}")
@@ -402,8 +403,8 @@ def _bar(unit: str = "cells") -> Iterator[tuple[Callable[[str, int, int], None],
 
         def advance(name: str, done: int, total: int) -> None:
             if name not in tasks:
-                for task in tasks.values():
-                    progress.update(task, visible=False)
+                for task in progress.tasks:
+                    progress.update(task.id, visible=not task.finished)
                 tasks[name] = progress.add_task(name, total=total)
             progress.update(tasks[name], completed=done)
 

@@ -6,13 +6,20 @@ import contextlib
 import hashlib
 import json
 import logging
+import multiprocessing
 import os
 import platform
 import re
+import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TextIO
@@ -307,6 +314,7 @@ def figures(
     weights: str = "",
     force: bool = False,
     out: str | Path | None = None,
+    jobs: int = 1,
     say: Callable[[str], None] = print,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Path:
@@ -327,6 +335,8 @@ def figures(
     out
         Folder for PNG, PDF, GIF and ``manifest.json``; by default ``figures/``, or ``figures-<name of the weights>/``
         in the current folder when there are own weights, which never replace the project's figures.
+    jobs
+        Notebooks that run at the same time, each in a process of its own; 1: here, one after the other.
     say
         Receives one line for each notebook.
     progress
@@ -358,15 +368,15 @@ def figures(
     if own and out == root / "figures":
         raise G3ANError("figures/ holds the project's own figures; choose another folder for those of your network.")
     runs = _figure_runs(root, out)
-    # The number of threads decides the last bits; any fixed number will do.
-    os.environ.setdefault("OMP_NUM_THREADS", "2")
+    # The number of threads decides the last bits; any fixed number will do. Most of the work knows one thread only.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     wanted = dict.fromkeys(CATALOGUE[name].notebook for name in chosen)
-    failed, redrawn = [], 0
+    plans: list[_Plan] = []
+    failed = []
     for number, stem in enumerate(wanted, 1):
         everyone = [name for name, figure in CATALOGUE.items() if figure.notebook == stem]
         here = [name for name in everyone if name in chosen]
         label = f"[{number}/{len(wanted)}] {stem} ({', '.join(here)})"
-        clock = time.monotonic()
         try:
             key = _figure_key(root, stem, out, own)
             changed = [name for name in here if force or not _unchanged(runs / f"{name}.json", key, out)]
@@ -375,33 +385,123 @@ def figures(
                 continue
             if "only" not in notebook_parameters(root / "notebooks" / f"{stem}.ipynb"):
                 changed = everyone  # it cannot draw a part
-            for name in changed:
-                (runs / f"{name}.json").unlink(missing_ok=True)
-            redrawn += 1
-            tell = (lambda done, total, stem=stem: progress(stem, done, total)) if progress else None
-            values: dict[str, Any] = {"save_to": _from_here(out)}
-            # A run that draws a part is kept apart: the report shows whole notebooks.
-            folder = runs / (stem if changed == everyone else f"{stem}-part")
-            if changed != everyone:
-                values["only"] = changed
-            if dataset:
-                values |= {"dataset": dataset, "weights": own}
-            run_notebook(root / "notebooks" / f"{stem}.ipynb", values, folder, progress=tell)
-            for name in changed:
-                record = {"key": key, "outputs": _outputs(out, name), "manifest": _manifest(out, [name])}
-                write_json(runs / f"{name}.json", record)
         except G3ANError as error:
             say(f"{label}: FAILED. {error}")
             failed.append(stem)
             continue
-        say(f"{label}: drawn in {time.monotonic() - clock:.0f} s")
+        for name in changed:
+            (runs / f"{name}.json").unlink(missing_ok=True)
+        values: dict[str, Any] = {"save_to": _from_here(out)}
+        # A run that draws a part is kept apart: the report shows whole notebooks.
+        folder = runs / (stem if changed == everyone else f"{stem}-part")
+        if changed != everyone:
+            values["only"] = changed
+        if dataset:
+            values |= {"dataset": dataset, "weights": own}
+        plans.append(_Plan(stem, label, changed, key, root / "notebooks" / f"{stem}.ipynb", values, folder))
+    plans.sort(key=lambda plan: -len(plan.changed))  # the longest first, so that none is left over at the end
+    for plan, seconds, problem in _run_all(plans, jobs, progress):
+        try:
+            if problem:
+                raise problem
+            for name in plan.changed:
+                record = {"key": plan.key, "outputs": _outputs(out, name), "manifest": _manifest(out, [name])}
+                write_json(runs / f"{name}.json", record)
+        except G3ANError as error:
+            say(f"{plan.label}: FAILED. {error}")
+            failed.append(plan.stem)
+            continue
+        say(f"{plan.label}: drawn in {seconds:.0f} s")
     # Figures drawn elsewhere leave the project's own report alone.
     page = (root / "reports" if out == root / "figures" else runs) / "site" / "index.html"
-    if redrawn or not page.is_file() or _newest_notebook(root) > page.stat().st_mtime:
+    if plans or not page.is_file() or _newest_notebook(root) > page.stat().st_mtime:
         report.build(page.parent, figures_dir=out, runs_dir=runs)
     if failed:
         raise G3ANError(f"Not drawn: {', '.join(failed)}; the lines above say why. The others are in {_shown(out)}.")
     return page
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """One notebook that has to run, and the figures that it draws."""
+
+    stem: str
+    label: str
+    changed: list[str]
+    key: str
+    notebook: Path
+    values: dict[str, Any]
+    folder: Path
+
+
+def _run_all(
+    plans: Sequence[_Plan], jobs: int, progress: Callable[[str, int, int], None] | None
+) -> Iterator[tuple[_Plan, float, G3ANError | None]]:
+    """Yield each plan when its notebook has ended, with the seconds it took and what went wrong."""
+    if min(jobs, len(plans)) < 2:
+        for plan in plans:
+            tell = partial(progress, plan.stem) if progress else None
+            yield plan, *_run_one(plan, tell)
+        return
+    # Spawned: a fork would share locks of this process's threads. The processes tell of their cells by the queue.
+    context = multiprocessing.get_context("spawn")
+    told = context.SimpleQueue()
+    listener = threading.Thread(target=_listen, args=(told, progress), daemon=True)
+    listener.start()
+    with ProcessPoolExecutor(min(jobs, len(plans)), context, _begin_worker, (told,)) as pool:
+        left, running = list(plans), dict[Future[tuple[float, G3ANError | None]], _Plan]()
+        try:
+            while left or running:
+                # No more than can run at once: the pool would begin what it holds after an interruption, too.
+                while left and len(running) < jobs:
+                    plan = left.pop(0)
+                    running[pool.submit(_run_in_worker, plan)] = plan
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    plan = running.pop(future)
+                    try:
+                        yield plan, *future.result()
+                    except BrokenProcessPool:
+                        raise G3ANError(
+                            f"The process that drew {plan.stem} was killed, perhaps for want of memory; "
+                            "what was drawn before is kept. Draw again with --jobs 1."
+                        ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+            told.put(None)
+            listener.join()
+
+
+def _run_one(plan: _Plan, progress: Progress | None) -> tuple[float, G3ANError | None]:
+    clock, problem = time.monotonic(), None
+    try:
+        run_notebook(plan.notebook, plan.values, plan.folder, progress=progress)
+    except G3ANError as error:
+        problem = error
+    return time.monotonic() - clock, problem
+
+
+_told: Any = None
+"""In a worker: the queue to the process that asked for the figures."""
+
+
+def _begin_worker(told: Any) -> None:
+    global _told
+    _told = told
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # between notebooks there is nothing to interrupt
+
+
+def _run_in_worker(plan: _Plan) -> tuple[float, G3ANError | None]:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return _run_one(plan, lambda done, total: _told.put((plan.stem, done, total)))
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _listen(told: Any, progress: Callable[[str, int, int], None] | None) -> None:
+    while (said := told.get()) is not None:
+        if progress:
+            progress(*said)
 
 
 def _newest_notebook(root: Path) -> float:
@@ -495,7 +595,7 @@ def refresh(notebooks: Sequence[str | Path] = (), *, say: Callable[[str], None] 
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
-    os.environ.setdefault("OMP_NUM_THREADS", "2")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     for path in [find_notebook(name) for name in notebooks or _stems()]:
         notebook = read_notebook(path)
         clock = time.monotonic()

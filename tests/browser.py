@@ -11,11 +11,14 @@ import secrets
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MAC = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
@@ -34,6 +37,14 @@ def install() -> tuple[str | None, str]:
         return path, ""
     if shutil.which("apt-get") is None:
         return None, "no Chromium is installed and this system has no apt-get to install one"
+    # Tests run in several processes, and apt-get refuses to be run by two.
+    with FileLock(Path(tempfile.gettempdir()) / f"g3an-browser-{os.geteuid()}.lock"):
+        return _installed_now()
+
+
+def _installed_now() -> tuple[str | None, str]:
+    if path := find():
+        return path, ""
     before = [] if os.geteuid() == 0 else ["sudo", "-n"]
     variables = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     said = ""

@@ -290,6 +290,65 @@ def test_a_notebook_that_is_missing_does_not_stop_the_others(catalogue, monkeypa
     assert "FAILED" in lines[0] and "drawn in" in lines[1]
 
 
+TWO_AT_ONCE = """
+from types import SimpleNamespace
+import g3an.catalogue, g3an.runs
+
+if __name__ == "__main__":
+    g3an.catalogue.CATALOGUE = {
+        f"fig{name}": SimpleNamespace(
+            id=f"fig{name}", name=f"fig{name}", notebook=f"0{name}_draw", weights="", animated=False
+        )
+        for name in (7, 8)
+    }
+    g3an.runs.project_root = lambda: __import__("pathlib").Path.cwd()
+    try:
+        g3an.runs.figures(jobs=2, say=lambda line: print(line, flush=True))
+    except KeyboardInterrupt:
+        print("stopped", flush=True)
+"""
+
+
+def test_notebooks_that_run_at_once_fail_and_succeed_apart(catalogue, make_notebook):
+    make_notebook("08_fails", ["raise ValueError('broken')"], 'save_to: str = ""', catalogue.root / "notebooks")
+    second = SimpleNamespace(**{**vars(catalogue.figure), "id": "figB", "name": "figB", "notebook": "08_fails"})
+    from g3an.catalogue import CATALOGUE
+
+    CATALOGUE["figB"] = second  # the stand-in of the fixture
+    lines: list[str] = []
+    told = []
+    with pytest.raises(G3ANError, match=r"Not drawn: 08_fails"):
+        runs.figures(jobs=2, say=lines.append, progress=lambda *what: told.append(what))
+    assert any("07_draw (figA): drawn" in line for line in lines)
+    assert any("08_fails (figB): FAILED" in line and "ValueError: broken" in line for line in lines)
+    assert ("07_draw", 2, 2) in told
+    assert (catalogue.root / "figures" / "figA.gif").is_file()
+
+
+def test_notebooks_that_run_at_once_end_with_the_one_who_asked(project, make_notebook):
+    for name in (7, 8):
+        cells = [f"open('begun{name}', 'w').close()", "import time; time.sleep(120)"]
+        make_notebook(f"0{name}_draw", cells, 'save_to: str = ""', project / "notebooks")
+    (project / "draw.py").write_text(TWO_AT_ONCE)
+    child = subprocess.Popen(
+        [sys.executable, "draw.py"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        start_new_session=True,
+    )  # fmt: skip  # kernels that are stopped may say so on stderr
+    try:
+        deadline = time.monotonic() + 120
+        while not all((project / f"begun{name}").exists() for name in (7, 8)):
+            assert time.monotonic() < deadline and child.poll() is None
+            time.sleep(0.1)
+        time.sleep(0.5)
+        os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to everybody
+        told, _ = child.communicate(timeout=60)
+    finally:
+        child.kill()
+    assert told.strip() == "stopped"
+    for name in (7, 8):
+        assert record(project / "reports" / "runs" / "figures" / f"0{name}_draw")["status"] == "interrupted"
+
+
 def test_an_unknown_figure_is_refused_with_the_nearest_known_one(catalogue):
     with pytest.raises(G3ANError, match=r"no figure 'figAA'\. Did you mean 'figA'"):
         runs.figures(["figAA"])
