@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -140,6 +141,18 @@ def test_fast_videos_come_up_often(allotment, data):
     came = torch.bincount(torch.tensor([epoch[k]["index"] for k in range(4000)]), minlength=len(data))
     wanted = change / change.sum() * 4000
     assert ((came - wanted).abs() < 4 * wanted.sqrt() + 1).all() and came.max() > 2 * came.min()
+
+
+def test_noise_of_the_camera_does_not_count_as_movement(allotment, monkeypatch):
+    random = np.random.default_rng(0)
+    still = random.integers(-9, 10, (24, 64, 64, 3)) + 120
+    moving = still.copy()
+    moving[::2, 20:40, 20:40] += 60
+    videos = [still.astype(np.uint8), moving.astype(np.uint8)]
+    monkeypatch.setattr(allotment.data, "frames", lambda i: videos[i])
+    noise, movement = allotment._change(0), allotment._change(1)
+    assert movement == pytest.approx(60 / 127.5 * 400 / 4096, rel=0.15) and noise < movement / 10
+
 
 
 def test_who_begins_from_allotted_codes_is_not_pulled_again(tmp_path, monkeypatch):
