@@ -196,12 +196,15 @@ def _measured(found: dict[str, Any] | None) -> list[str]:
         else "probes of the real clips, and set against these (see `g3an.evaluation.actions.measure_actions`)"
     )
     person = "test person" if faces else "person"
+    noise = ""
+    if found.get("noise_energy"):
+        noise = f" ({found['noise_energy']:.2f} of the data's is noise, which pixels have where nothing moves)"
     lines = [
         f"- **Measured** on {found['clips']:,} generated clips, by {by}:",
         f"  - two z_m with one z_a and c: taken for one person in {found['same_person']:.1%} of pairs (clips of one "
         f"{person}: {found['same_person_data']:.1%}), at a threshold that 1 % of pairs of different ones pass;",
         f"  - distance between people, generated over data: {found['diversity']:.2f};",
-        f"  - motion energy, generated over data: {found['motion_energy']:.2f};",
+        f"  - motion energy, generated over data: {found['motion_energy']:.2f}{noise};",
         f"  - variance over z_m with z_a and c fixed, over that of the data within a class: {shares}.",
     ]
     if found["category_accuracy"] is not None:
@@ -238,7 +241,7 @@ def _gave_back(steps: int, training: dict[str, Any]) -> list[str]:
             "first numbers of z_a are principal components of what the people look like and say who, the first of z_m "
             "say at which point of the movement the clip begins; nothing heeds the rest. So people and movements are "
             "those of the training clips, and codes between two people's give a mixture. Videos came up in proportion "
-            "to how much changes from one frame to the next. Clips are compared by pixels and by perceptual maps."
+            "to how much moves in them. Clips are compared by pixels and by perceptual maps."
         ]
     reader = f" and, weighed {training['reading']:g}, by a reader of expressions" if training["reading"] else ""
     if training["following"]:

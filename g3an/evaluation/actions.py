@@ -22,7 +22,7 @@ from g3an.data import ClipDataset
 from g3an.errors import G3ANError
 from g3an.evaluation.codes import CATEGORY_WEIGHT, Factors, Reader
 from g3an.evaluation.extractors import check_clips
-from g3an.evaluation.faces import FALSE_ACCEPTS, Report
+from g3an.evaluation.faces import FALSE_ACCEPTS, Report, energy, noise_energy
 from g3an.latents import Codes, generate, normal
 
 SIDE = 16
@@ -274,8 +274,8 @@ def measure_actions(
         same_person_data=float((np.concatenate(same) < threshold).mean()),
         same_person=float((within < threshold).mean()),
         diversity=float(spread / np.concatenate(different).mean()),
-        motion_energy=float(made.diff(dim=2).abs().mean(dtype=torch.float64))
-        / float(real.diff(dim=2).abs().mean(dtype=torch.float64)),
+        motion_energy=energy(made) / energy(real),
+        noise_energy=noise_energy(real),
         motion_variance=over_codes,
         motion_variance_person=one_person,
         clips=len(made),

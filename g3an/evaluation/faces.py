@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from g3an.allotment import STILL
 from g3an.data import open_dataset
 from g3an.data.faces.motion import COURSES
 from g3an.data.layouts import EXPRESSIONS
@@ -48,6 +49,8 @@ class Report:
         Mean distance (1 - cosine) between people, generated over data.
     motion_energy
         Mean absolute change from frame to frame, generated over data.
+    noise_energy
+        The share of the data's that pixels have where nothing moves (:func:`noise_energy`); None: not measured.
     motion_variance
         For each of MOVES the variance over z_m with z_a and c fixed, over that of the data within a class.
     motion_variance_person
@@ -66,6 +69,7 @@ class Report:
     motion_variance: dict[str, float]
     clips: int
     motion_variance_person: dict[str, float] = field(default_factory=dict)
+    noise_energy: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, rounded to what 1,000 clips can tell."""
@@ -174,7 +178,8 @@ def measure(
         same_person_data=float((same > threshold).mean()),
         same_person=float((within > threshold).double().mean()),
         diversity=spread / real_spread,
-        motion_energy=_energy(made) / _energy(real),
+        motion_energy=energy(made) / energy(real),
+        noise_energy=noise_energy(real),
         motion_variance=dict(zip(MOVES, (over_codes / over_data).tolist(), strict=True)),
         clips=len(made),
     )
@@ -211,8 +216,18 @@ def _distance(identity: Tensor) -> float:
     return float(1 - (off / (count * (count - 1))).mean())
 
 
-def _energy(videos: Tensor) -> float:
+def energy(videos: Tensor) -> float:
+    """Mean absolute change of ``(B, 3, T, H, W)`` from frame to frame."""
     return float(videos.diff(dim=2).abs().mean(dtype=torch.float64))
+
+
+def noise_energy(videos: Tensor) -> float:
+    """The share of :func:`energy` that is noise of the camera, which a wall has, too.
+
+    It is what all pixels would have if each changed as much as the quartile of its clip's pixels, the lower one.
+    """
+    change = videos.diff(dim=2).abs().mean((1, 2)).flatten(1)
+    return float(change.quantile(STILL, dim=1).mean(dtype=torch.float64)) / max(energy(videos), 1e-12)
 
 
 def _places(count: int) -> np.ndarray:

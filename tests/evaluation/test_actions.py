@@ -23,6 +23,7 @@ from g3an.evaluation.actions import (
     when_it_moves,
     where_it_moves,
 )
+from g3an.evaluation.faces import energy, noise_energy
 
 CLASSES = ("up", "down", "left", "right")
 HANDS = ((4, 28), (52, 28), (28, 4), (28, 52))
@@ -102,6 +103,16 @@ def test_each_failure_shows_in_its_own_number(run):
     assert run(lambda person, kind, motion: like_the_data(0, kind, motion)).diversity < 0.2
     assert run(lambda person, kind, motion: like_the_data(motion, kind, motion)).same_person < 0.2
     assert run(lambda *codes: like_the_data(*codes)[:, :1].expand(3, 16, 64, 64)).motion_energy == 0
+
+
+def test_noise_is_told_from_movement():
+    random = torch.Generator().manual_seed(0)
+    moving = torch.zeros(4, 3, 16, 64, 64)
+    moving[:, :, ::2, 20:40, 20:40] = 1
+    noise = 0.2 * torch.rand(moving.shape, generator=random)
+    assert noise_energy(moving) == 0 and noise_energy(noise) > 0.9
+    both = energy(moving + noise)
+    assert noise_energy(moving + noise) * both == pytest.approx(energy(noise), rel=0.1)
 
 
 def test_the_order_of_the_network_s_categories_does_not_matter(run):
