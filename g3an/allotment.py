@@ -10,10 +10,12 @@ z_a falls to the person whose code is nearest. The codes of n people in n - 1 wh
 regular simplex. Each therefore owns an equal share of the room, and a reflection that exchanges two corners exchanges
 their shares.
 
-z_m falls to a window by its first three numbers. Clips of people who do one thing again and again differ in when they
-begin: the angle of the first two numbers says at which point of the movement, and the third in which turn of those that
-the video shows. Of a movement that does not come again the first number says when. Nothing heeds the others. (The
-nearest components of motion say the same less clearly: ``reports/training.md`` has how well either can be learned.)
+z_m falls to a window by its first two numbers. Clips of people who do one thing again and again differ in when they
+begin: the angle of the two says at which point of the movement. Of a movement that does not come again the first number
+says when. Nothing heeds the others. (The nearest components of motion say the same less clearly:
+``reports/training.md`` has how well either can be learned.) Of the turns that a video shows only the middle one is
+given back. No two turns are alike: arms that swing a frame earlier or later in the next are several pixels away, and a
+network that is to give both gives a blur. For the same reason the angle is then moved to that of the window.
 
 What moves fast is what stays blurred longest. So videos come up in training in proportion to how much changes from one
 of their frames to the next (:attr:`Allotment.often`). That changes nothing about which codes belong to which clip.
@@ -128,11 +130,15 @@ class Allotment:
         mirror = F.normalize(drawn - wanted, dim=1)  # 0 where the draw is the wanted person's already
         z_a[:, : looks.shape[1]] -= 2 * (looks * mirror).sum(1, keepdim=True) * mirror
         chosen = [(i, self.window(i, z)) for i, z in zip(index.tolist(), z_m, strict=True)]
+        for z, (i, place) in zip(z_m, chosen, strict=True):
+            if self.again[i] and 0 < place < self.windows[i] - 1:  # the first and the last may stand for some time
+                angle = middle(place, self.windows[i], self.turns[i], self.starts[i])
+                z[:2] = z[:2].norm() * torch.tensor([math.cos(angle), math.sin(angle)])
         pull = MOST_PULLED * max(0.0, 1 - step / PULLED_STEPS)
         z_a[:, : looks.shape[1]].lerp_(wanted * looks.shape[1] ** 0.5, pull)
         again = torch.tensor([self.again[i] for i in index.tolist()])[:, None]
         z_m[:, :2].lerp_(torch.where(again, 2**0.5 * F.normalize(z_m[:, :2], dim=1), z_m[:, :2]), pull)
-        z_m[:, 3:] *= 1 - pull
+        z_m[:, 2:] *= 1 - pull
         return z_a, z_m, torch.stack([self.data.clip(i, start, self.data.steps[0])["video"] for i, start in chosen])
 
     def window(self, i: int, z_m: Tensor) -> int:
@@ -166,7 +172,7 @@ def window(z_m: Tensor, count: int, length: float, start: float, again: bool) ->
     Parameters
     ----------
     z_m
-        ``(10,)``, of which the first three numbers are heeded.
+        ``(10,)``, of which the first two numbers are heeded.
     count
         Of the video's windows.
     length, start
@@ -174,13 +180,32 @@ def window(z_m: Tensor, count: int, length: float, start: float, again: bool) ->
     again
         Whether the movement comes again: its points are then those of a circle, else of a line.
     """
-    z = z_m[:3].tolist()
-    when, which = math.atan2(z[1], z[0]) / math.tau % 1 if again else _share(z[0]), _share(z[2])
-    first = (when * length + start) % length
-    if first >= count:  # the video ends before the turn does
-        return count - 1 if first - count < length - first else 0
-    seen = math.ceil((count - first) / length)
-    return min(int(first + min(int(which * seen), seen - 1) * length), count - 1)
+    z = z_m[:2].tolist()
+    when = math.atan2(z[1], z[0]) / math.tau % 1 if again else _share(z[0])
+    begin = _begin(count, length)
+    place = begin + (when * length + start - begin) % length
+    if place >= count:  # the video ends before the turn does
+        return count - 1 if place - count < length - place else 0
+    return int(place)
+
+
+def middle(place: int, count: int, length: float, start: float) -> float:
+    """The angle, in radians, in the middle of those that fall to a window of a movement that comes again.
+
+    Parameters
+    ----------
+    place
+        A window of the turn that is given back.
+    count, length, start
+        As for :func:`window`.
+    """
+    wide = min(1.0, _begin(count, length) + length - place)
+    return math.tau * (place + wide / 2 - start) / length
+
+
+def _begin(count: int, length: float) -> int:
+    """First window of the turn in the middle."""
+    return max(0, int((count - length) / 2))
 
 
 def _share(z: float) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from g3an.allotment import MOST_PULLED, PULLED_STEPS, Allotment, leads, turn, window
+from g3an.allotment import MOST_PULLED, PULLED_STEPS, Allotment, leads, middle, turn, window
 from g3an.config import ModelConfig, TrainConfig
 from g3an.data import ClipDataset, open_dataset
 from g3an.errors import G3ANError
@@ -60,18 +60,29 @@ def test_the_clip_is_the_window_that_the_code_falls_to(allotment, data):
         assert torch.equal(clip, data.clip(i, allotment.window(i, z))["video"])
 
 
-def test_an_angle_says_when_and_the_third_number_which_turn():
-    for degrees, which, expected in (
-        (0.1, -9, 15), (0.1, 9, 35), (180, -9, 5), (180, 0, 25), (180, 9, 45), (-1, 9, 34), (-1, -9, 14), (99, 0, 20),
-    ):  # fmt: skip
+def test_an_angle_says_when_in_the_turn_in_the_middle():
+    for degrees, expected in ((0.1, 15), (-1, 34), (89, 19), (91, 20), (179, 24), (181, 25), (269, 29), (271, 30)):
         for size, others in ((0.2, -3.0), (3.0, 3.0)):
             angle = math.radians(degrees)
-            z_m = torch.tensor([size * math.cos(angle), size * math.sin(angle), which] + [others] * 7)
-            assert window(z_m, 50, 20.0, 15.0, True) == pytest.approx(expected, abs=1)
+            z_m = torch.tensor([size * math.cos(angle), size * math.sin(angle)] + [others] * 8)
+            assert window(z_m, 50, 20.0, 15.0, True) == expected
     # Less than a turn: what is not seen falls to the end that is nearer.
     angles = [done / 20 * math.tau for done in (2, 19, 6, 17.5)]
     codes = torch.tensor([[math.cos(angle), math.sin(angle), 0] for angle in angles])
     assert [window(z_m, 12, 20.0, 15.0, True) for z_m in codes] == [0, 11, 1, 11]
+
+
+@pytest.mark.parametrize(
+    ("count", "length", "start"), [(50, 20.0, 15.0), (73, 25.6, 3.2), (60, 25.3, 24.0), (21, 27.3, 9.0)]
+)
+def test_the_middle_of_a_window_s_angles_falls_to_it(count, length, start):
+    degrees = torch.arange(0, 360, 0.25).deg2rad()
+    fallen = torch.tensor([window(torch.tensor([a.cos(), a.sin()]), count, length, start, True) for a in degrees])
+    for place in sorted(set(fallen.tolist()) - {0, count - 1}):
+        own = torch.polar(torch.ones(()), degrees[fallen == place]).mean().angle()
+        angle = middle(place, count, length, start)
+        assert abs((angle - float(own) + math.pi) % math.tau - math.pi) < math.radians(0.5)
+        assert window(torch.tensor([math.cos(angle), math.sin(angle)]), count, length, start, True) == place
 
 
 def test_the_first_number_says_when_in_a_movement_that_does_not_come_again():
@@ -86,20 +97,23 @@ def test_draws_are_pulled_towards_their_codes_at_first(allotment, data):
     )
     assert torch.equal(early, late), "the same windows"
     angle_0, angle_1 = (torch.atan2(m[:, 1], m[:, 0]) for m in (m_0, m_1))
-    assert torch.allclose(angle_0, angle_1, atol=1e-4) and torch.equal(m_0[:, 2], m_1[:, 2])
+    assert torch.allclose(angle_0, angle_1, atol=1e-4)
     sizes = m_0[:, :2].norm(dim=1)[torch.tensor(allotment.again)]
     assert len(sizes) and (sizes - 2**0.5).abs().max() < (1 - MOST_PULLED) * 3, "near the circle"
-    assert torch.allclose(m_0[:, 3:], (1 - MOST_PULLED) * m_1[:, 3:], atol=1e-6)
+    assert torch.allclose(m_0[:, 2:], (1 - MOST_PULLED) * m_1[:, 2:], atol=1e-6)
     width = allotment.people.shape[1]
     assert torch.equal(a_0[:, width:], a_1[:, width:])
     near, far = ((a[:, :width] @ allotment.people.T).argmax(1) for a in (a_0, a_1))
     assert torch.equal(near, far) and torch.equal(near, allotment.who)
 
 
-def test_all_windows_of_a_video_are_drawn(allotment, data):
+def test_all_windows_of_a_turn_are_drawn(allotment, data):
     draws = torch.randn(2000, 10, generator=torch.Generator().manual_seed(3))
     for i in range(0, len(data), 5):
-        assert {allotment.window(i, z) for z in draws} == set(range(allotment.windows[i]))
+        drawn = sorted({allotment.window(i, z) for z in draws})
+        seen = min(allotment.windows[i], math.ceil(allotment.turns[i]))
+        assert drawn == list(range(drawn[0], drawn[0] + seen))
+        assert drawn[0] == pytest.approx((allotment.windows[i] - seen) / 2, abs=1)
 
 
 def swings(windows: int, length: float, lead: float) -> torch.Tensor:
@@ -152,7 +166,6 @@ def test_noise_of_the_camera_does_not_count_as_movement(allotment, monkeypatch):
     monkeypatch.setattr(allotment.data, "frames", lambda i: videos[i])
     noise, movement = allotment._change(0), allotment._change(1)
     assert movement == pytest.approx(60 / 127.5 * 400 / 4096, rel=0.15) and noise < movement / 10
-
 
 
 def test_who_begins_from_allotted_codes_is_not_pulled_again(tmp_path, monkeypatch):
