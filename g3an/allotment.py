@@ -116,8 +116,8 @@ class Allotment:
         Returns
         -------
         tuple of Tensor
-            z_a ``(batch, 128)`` and z_m ``(batch, 10)``, in the end N(0, 1) over many draws of every person, and clips
-            ``(batch, 3, T, 64, 64)`` in [-1, 1].
+            z_a ``(batch, 128)`` and z_m ``(batch, 10)``, in the end N(0, 1) over many draws of every person but for the
+            angle, which takes as many values as there are windows, and clips ``(batch, 3, T, 64, 64)`` in [-1, 1].
         """
         place, processes = share
 
