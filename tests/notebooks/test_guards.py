@@ -33,8 +33,12 @@ def test_the_figure_notebooks_are_there():
 
 def test_make_test_compares_strictly():
     recipe = re.search(r"^test:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert recipe and "tests notebooks --nbval --nbval-sanitize-with tests/notebooks/sanitize.cfg" in recipe[1]
-    assert "--nbval-lax" not in recipe[1]
+    assert recipe
+    words = recipe[1].split()
+    assert words[words.index("pytest") + 1 :][:2] == ["tests", "notebooks"] and "--nbval" in words
+    assert words[words.index("--nbval-sanitize-with") + 1] == "tests/notebooks/sanitize.cfg"
+    assert words[words.index("--dist") + 1] == "loadfile"  # a notebook's cells stay in one process, in order
+    assert "--nbval-lax" not in words
 
 
 @each_notebook
