@@ -370,6 +370,7 @@ def figures(
     runs = _figure_runs(root, out)
     # The number of threads decides the last bits; any fixed number will do. Most of the work knows one thread only.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # more threads than processors would keep each other waiting
     wanted = dict.fromkeys(CATALOGUE[name].notebook for name in chosen)
     plans: list[_Plan] = []
     failed = []
