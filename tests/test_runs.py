@@ -70,7 +70,8 @@ def test_unknown_weights_are_refused_before_the_start(project, make_notebook):
 
 
 def test_an_interrupted_run_is_recorded(project, make_notebook):
-    cells = ["open('begun', 'w').close()", "import time; time.sleep(120)"]
+    # In one cell: between two of them there is nothing that an interruption could end.
+    cells = ["open('begun', 'w').close(); import time; time.sleep(120)"]
     path = make_notebook("05_long", cells, folder=project / "notebooks")
     child = subprocess.Popen(
         [sys.executable, "-m", "g3an", "run", str(path), "--out", "run"], stderr=subprocess.PIPE, text=True, cwd=project
@@ -327,7 +328,7 @@ def test_notebooks_that_run_at_once_fail_and_succeed_apart(catalogue, make_noteb
 
 def test_notebooks_that_run_at_once_end_with_the_one_who_asked(project, make_notebook):
     for name in (7, 8):
-        cells = [f"open('begun{name}', 'w').close()", "import time; time.sleep(120)"]
+        cells = [f"open('begun{name}', 'w').close(); import time; time.sleep(120)"]
         make_notebook(f"0{name}_draw", cells, 'save_to: str = ""', project / "notebooks")
     (project / "draw.py").write_text(TWO_AT_ONCE)
     child = subprocess.Popen(
