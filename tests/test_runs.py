@@ -73,9 +73,9 @@ def test_an_interrupted_run_is_recorded(project, make_notebook):
     # In one cell: between two of them there is nothing that an interruption could end.
     cells = ["open('begun', 'w').close(); import time; time.sleep(120)"]
     path = make_notebook("05_long", cells, folder=project / "notebooks")
-    child = subprocess.Popen(
-        [sys.executable, "-m", "g3an", "run", str(path), "--out", "run"], stderr=subprocess.PIPE, text=True, cwd=project
-    )
+    # A file: a pipe would be held open by a kernel that takes longer to end.
+    with open(project / "said", "w") as said:
+        child = subprocess.Popen([sys.executable, "-m", "g3an", "run", str(path), "--out", "run"], stderr=said)
     try:
         deadline = time.monotonic() + 60
         while not (project / "begun").exists():
@@ -83,10 +83,10 @@ def test_an_interrupted_run_is_recorded(project, make_notebook):
             time.sleep(0.1)
         time.sleep(0.5)
         child.send_signal(signal.SIGINT)
-        _, told = child.communicate(timeout=60)
+        child.wait(timeout=60)
     finally:
         child.kill()
-    assert child.returncode == 130 and "Interrupted" in told
+    assert child.returncode == 130 and "Interrupted" in (project / "said").read_text()
     assert record(project / "run")["status"] == "interrupted"
     assert (project / "run" / "05_long.html").is_file()
 
@@ -331,10 +331,10 @@ def test_notebooks_that_run_at_once_end_with_the_one_who_asked(project, make_not
         cells = [f"open('begun{name}', 'w').close(); import time; time.sleep(120)"]
         make_notebook(f"0{name}_draw", cells, 'save_to: str = ""', project / "notebooks")
     (project / "draw.py").write_text(TWO_AT_ONCE)
-    child = subprocess.Popen(
-        [sys.executable, "draw.py"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        start_new_session=True,
-    )  # fmt: skip  # kernels that are stopped may say so on stderr
+    with open(project / "said", "w") as said:
+        child = subprocess.Popen(
+            [sys.executable, "draw.py"], stdout=said, stderr=subprocess.DEVNULL, start_new_session=True
+        )  # kernels that are stopped may say so on stderr
     try:
         deadline = time.monotonic() + 120
         while not all((project / f"begun{name}").exists() for name in (7, 8)):
@@ -342,10 +342,10 @@ def test_notebooks_that_run_at_once_end_with_the_one_who_asked(project, make_not
             time.sleep(0.1)
         time.sleep(0.5)
         os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to everybody
-        told, _ = child.communicate(timeout=60)
+        child.wait(timeout=60)
     finally:
         child.kill()
-    assert told.strip() == "stopped"
+    assert (project / "said").read_text().strip() == "stopped"
     for name in (7, 8):
         assert record(project / "reports" / "runs" / "figures" / f"0{name}_draw")["status"] == "interrupted"
 
