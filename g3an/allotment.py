@@ -17,8 +17,8 @@ says when. Nothing heeds the others. (The nearest components of motion say the s
 given back. No two turns are alike: arms that swing a frame earlier or later in the next are several pixels away, and a
 network that is to give both gives a blur. For the same reason the angle is then moved to that of the window.
 
-What moves fast is what stays blurred longest. So videos come up in training in proportion to how much changes from one
-of their frames to the next (:attr:`Allotment.often`). That changes nothing about which codes belong to which clip.
+What moves fast is what stays blurred longest. So videos come up in training in proportion to how much moves in them
+(:attr:`Allotment.often`). That changes nothing about which codes belong to which clip.
 """
 
 from __future__ import annotations
