@@ -15,6 +15,7 @@ from g3an.checkpoints import WEIGHTS_FOLDER, load_generator
 from g3an.config import TrainConfig
 from g3an.data import ClipDataset
 from g3an.data.faces.dataset import FaceDataset
+from g3an.data.faces.factors import APPEARANCE
 from g3an.errors import G3ANError
 from g3an.evaluation.actions import IN_ACTION, measure_actions
 from g3an.evaluation.extractors import open_extractor
@@ -119,6 +120,7 @@ def measured(generator: Any, data: ClipDataset, steps: list[int]) -> Report | No
 _CURVES = {
     "loss_video": "D_V", "loss_image": "D_I", "loss_generator": "G", "loss_pixels": "pixels",
     "loss_maps": "perceptual maps", "loss_reading": "what a reader sees", "loss_courses": "courses",
+    "loss_normality": "distance of z_m from N(0, 1)",
 }  # fmt: skip
 
 
@@ -219,14 +221,15 @@ def _measured(found: dict[str, Any] | None) -> list[str]:
 def _how(steps: int, training: dict[str, Any]) -> str:
     """How it was trained, in words; of judges only where there were any."""
     judged = steps > training["reconstruction_alone"]
+    cooled = f", rates falling over the last {training['cooling']:,} steps" if training["cooling"] else ""
     common = f"moving average {training['ema_decay']}, precision {training['precision']}, seed {training['seed']}"
     if not judged:
-        return f"no judges, Adam {training['learning_rate_g']:g}, {common}"
+        return f"no judges, Adam {training['learning_rate_g']:g}, {common}{cooled}"
     return (
         f"loss {training['loss']}, Adam {training['learning_rate_g']:g} (G) and {training['learning_rate_d']:g} (D), "
-        f"{common}; discriminators begin {training['discriminator_init']}, D_I sees {training['image_frames']} of a "
-        f"clip's frames, augmentation {' and '.join(training['augment']) or 'none'}, R1 {training['r1']:g}, "
-        f"spread of the batch {'seen' if training['batch_spread'] else 'not seen'}"
+        f"{common}{cooled}; discriminators begin {training['discriminator_init']}, D_I sees "
+        f"{training['image_frames']} of a clip's frames, augmentation {' and '.join(training['augment']) or 'none'}, "
+        f"R1 {training['r1']:g}, spread of the batch {'seen' if training['batch_spread'] else 'not seen'}"
     )
 
 
@@ -249,13 +252,24 @@ def _gave_back(steps: int, training: dict[str, Any]) -> list[str]:
             f"; one more and it follow, weighed {training['following']:g}, the course of expression, head and lids "
             "(`g3an/following.py`); z_m is read from the real clip's known courses, too"
         )
+    if training["normality"]:
+        reader += f", and kept near N(0, 1), weighed {training['normality']:g}"
     blurred = f"; in training noise of {training['look_noise']:g} was added" if training["look_noise"] > NOISE else ""
+    if training["known_looks"]:
+        people = (
+            f"the first {len(APPEARANCE)} numbers of z_a are what a simulated person was drawn from, turned so that "
+            "the first change most: z_a is not learned, and a draw is somebody of the same kind by construction, which "
+            "no data of real people allow. The rest was noise"
+        )
+    else:
+        people = (
+            f"each person has a code that is learned, whose first {training['looks']} numbers began as principal "
+            "components of what people look like, the rest as noise"
+        )
     return [
-        f"- **Giving clips back** ({alone:,} steps of it alone): each person has a code that is learned, each clip a "
-        f"motion code that is read from it (`g3an/reconstruction.py`); the first {training['looks']} numbers of z_a "
-        "began as principal components of what people look like, the rest as noise that the network was kept from "
-        f"heeding{blurred}, so the first dimensions say much by construction. Clips are compared by pixels, by "
-        f"perceptual maps{reader}."
+        f"- **Giving clips back** ({alone:,} steps of it alone, `g3an/reconstruction.py`): {people} that the network "
+        f"was kept from heeding{blurred}, so the first dimensions say much by construction. Each clip has a motion "
+        f"code that is read from it. Clips are compared by pixels, by perceptual maps{reader}."
     ]
 
 

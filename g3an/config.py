@@ -107,6 +107,8 @@ class TrainConfig:
         ``bce`` (non-saturating, with logits) or ``hinge``.
     learning_rate_g, learning_rate_d, betas
         Adam.
+    cooling
+        Steps before the last over which all learning rates fall, along half a cosine, to a hundredth.
     ema_decay
         Decay of the exponential moving average of the generator's raw weights.
     video_width, image_width
@@ -144,6 +146,13 @@ class TrainConfig:
         Into how many numbers of z_a people's looks go, where clips are given back; and the standard deviation of the
         noise that is added to these in training. Fewer numbers leave the people closer together: a draw from N(0, 1)
         is then more like somebody, and less a blend.
+    known_looks
+        Whether z_a of simulated people is not learned but is the factors that they were drawn from, turned so that
+        the first numbers change most: a draw from N(0, 1) is then somebody of the same kind, and no blend. See
+        :func:`g3an.reconstruction.known_looks`.
+    normality
+        Weight of how far the motion codes that are read from clips are from N(0, 1), of which draws are: see
+        :meth:`g3an.reconstruction.Encoder.unlike_normal`.
     frozen_norms
         Whether the generator's batch norms keep their statistics, from the step at which this is set, instead of taking
         those of each batch. The mean of eight clips is off by some third of the spread over all, so from batch to
@@ -182,6 +191,7 @@ class TrainConfig:
     learning_rate_g: float = 2e-4
     learning_rate_d: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
+    cooling: int = 0
     ema_decay: float = 0.999
     video_width: int = 64
     image_width: int = 64
@@ -198,6 +208,8 @@ class TrainConfig:
     following: float = 0.0
     looks: int = 64
     look_noise: float = 0.1
+    known_looks: bool = False
+    normality: float = 0.0
     frozen_norms: bool = False
     allotted: bool = False
     augment: tuple[str, ...] = ()
@@ -255,6 +267,11 @@ class TrainConfig:
             raise G3ANError(
                 f"looks is {self.looks} and look_noise {self.look_noise:g}; they must be at least 1 and at least 0."
             )
+        for name in ("known_looks", "normality"):
+            if getattr(self, name) and not (self.reconstruction and not self.allotted):
+                raise G3ANError(f"{name} needs reconstruction above 0, and not allotted: it is about codes of clips.")
+        if min(self.cooling, self.normality) < 0:
+            raise G3ANError(f"cooling is {self.cooling} and normality {self.normality:g}; they cannot be negative.")
         if self.allotted and (not self.reconstruction or self.following):
             raise G3ANError("allotted needs reconstruction above 0, and no following: no codes are read from clips.")
         if self.perception and not 8 <= self.perception_frames <= self.clip_length:

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from g3an.config import ModelConfig
 from g3an.data import ClipDataset
 from g3an.data.faces.dataset import FaceDataset
+from g3an.data.faces.factors import APPEARANCE
 from g3an.data.faces.motion import COURSES
 from g3an.errors import G3ANError
 from g3an.generator import Generator
@@ -42,6 +43,8 @@ FITTED_CLIPS = 3000
 NEAR = 32
 """Side of the window that is looked at twice as large."""
 LARGEST_WEIGHT, NEAR_WEIGHT = 10.0, 3.0
+RIDGE = 1.0
+"""Added to the squared factors of people when what they change is estimated: there are few people for each factor."""
 PEOPLE_RATE, MOTION_RATE = 5e-3, 1e-3
 """Learning rates of the codes of people, each of which is met once in many steps, and of the network that reads z_m."""
 
@@ -62,6 +65,9 @@ class Encoder(nn.Module):
     courses
         Of simulated faces, whose courses are known: z_m is then read from these along with the components of motion,
         in which a blink, two frames of a few pixels, does not stand out.
+    known
+        Of simulated faces, whose appearance factors are known: z_a is then not learned but is those, see
+        :func:`known_looks`, and ``looks`` counts for nothing.
 
     Raises
     ------
@@ -70,8 +76,9 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self, config: ModelConfig, subjects: Sequence[str], width: int = 256, looks: int = 64, courses: bool = False
-    ) -> None:
+        self, config: ModelConfig, subjects: Sequence[str], width: int = 256, looks: int = 64, courses: bool = False,
+        known: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.subjects = sorted(set(subjects))
         if len(self.subjects) < 2:
@@ -79,8 +86,8 @@ class Encoder(nn.Module):
         self.z_a_dim, self.z_m_dim, self.kinds = config.z_a_dim, config.z_m_dim, max(1, len(config.classes))
         self.classes = config.classes
         people, looks = len(self.subjects), min(looks, config.z_a_dim, len(self.subjects) - 1)
-        self.people = nn.Parameter(torch.zeros(people, looks))
-        self.told = courses
+        self.people = nn.Parameter(torch.zeros(people, len(APPEARANCE) if known else looks), requires_grad=not known)
+        self.told, self.known = courses, known
         told = MOTIONS + (TOLD_FRAMES * len(COURSES) if courses else 0)
         self.motion = nn.Sequential(
             nn.Linear(told + len(config.classes), width), nn.LeakyReLU(0.2),
@@ -124,9 +131,16 @@ class Encoder(nn.Module):
         looks /= met
         self.portrait /= met[:, :, None, None]
         self.average.copy_(looks.unflatten(1, (3, -1)).mean(1))
-        axes = whitening(looks - looks.mean(0), self.people.shape[1], seed)
-        self.people.copy_((looks - looks.mean(0)) @ axes)
-        sizes = 1 / axes.norm(dim=0).clamp(min=1e-12)
+        if self.known:
+            assert isinstance(data, FaceDataset)
+            factors = torch.zeros(len(self.subjects), len(APPEARANCE))
+            for i, person in enumerate(self.who):
+                factors[person] = torch.from_numpy(data.readers[i].appearance())
+            people, sizes = known_looks(factors, looks, seed)
+        else:
+            axes = whitening(looks - looks.mean(0), self.people.shape[1], seed)
+            people, sizes = (looks - looks.mean(0)) @ axes, 1 / axes.norm(dim=0).clamp(min=1e-12)
+        self.people.copy_(people)
         self.gains.fill_(LEAST_GAIN)[: len(sizes)] = (sizes / sizes[0]).clamp(LEAST_LOOK_GAIN, 1)
 
         epoch = data.epoch(2**29, count)
@@ -157,6 +171,31 @@ class Encoder(nn.Module):
         shares = F.one_hot(torch.tensor(kinds)[again], self.kinds).float()
         self.shares.copy_(shares / shares.sum(0).clamp(min=1))
         return self
+
+    def unlike_normal(self) -> Tensor:
+        """How far z_m of the clips that it is whitened over is from N(0, 1): near 0 where it is that, in each category.
+
+        A draw is like the clips only as far as their codes are spread as draws are, and whitening sees to mean and
+        covariance alone: a number that says whether the eyes close has two values, and a draw's is between them. This
+        is the sliced Wasserstein distance, the mean squared difference of sorted projections and of the quantiles that
+        they should have (Kolouri et al., "Sliced Wasserstein Auto-Encoders", ICLR 2019); but projections are the
+        numbers themselves, and sums and differences of two: of ten numbers together almost any sum looks normal.
+        """
+        with torch.autocast(self.moves.device.type, enabled=False):
+            read = self._read(self.moves, (self.shares > 0).float())
+            _, centres, roots = _white(read, self.shares)
+            own = self.shares.argmax(1)
+            away = torch.linalg.solve_triangular(roots[own], (read - centres[own])[:, :, None], upper=False)[:, :, 0]
+            one, other = torch.triu_indices(self.z_m_dim, self.z_m_dim, 1, device=away.device)
+            pairs = torch.cat([away[:, one] + away[:, other], away[:, one] - away[:, other]], 1) / 2**0.5
+            unlike = away.new_zeros(())
+            for seen in (away, pairs):
+                for kind in range(self.kinds):
+                    some = seen[own == kind].sort(0).values
+                    places = (torch.arange(len(some), device=seen.device) + 0.5) / max(1, len(some))
+                    squares = (some - torch.special.ndtri(places)[:, None]).square()
+                    unlike = unlike + squares.sum() / squares.shape[1] / len(seen)
+            return unlike / 2
 
     def forward(
         self, video: Tensor, index: Tensor, c: Tensor | None = None, courses: Tensor | None = None
@@ -194,7 +233,12 @@ class Encoder(nn.Module):
         return z_a, z_m
 
     def codes_of_people(self) -> Tensor:
-        """Whitened, in the order of ``subjects``: ``(people, looks)``, fewer numbers where there are few people."""
+        """Whitened, in the order of ``subjects``: ``(people, looks)``, fewer numbers where there are few people.
+
+        Known ones are as they are: they were drawn from N(0, 1).
+        """
+        if self.known:
+            return self.people
         return _white(self.people, torch.ones_like(self.people[:, :1]) / len(self.people))[0]
 
     def lost(self, real: Tensor, made: Tensor, index: Tensor) -> Tensor:
@@ -340,6 +384,49 @@ def first_weight(part: Any) -> Tensor:
         part = part[0]
     weights: dict[str, Tensor] = dict(part.named_parameters())
     return weights["parametrizations.weight.original" if "weight" not in weights else "weight"]
+
+
+def known_looks(factors: Tensor, looks: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Codes of simulated people whose factors are known, so that a draw from N(0, 1) is somebody of the same kind.
+
+    Hundreds of people are far apart in any space that tells them from each other, and a code that is learned for each
+    says nothing of the room between them, where almost all draws lie. The factors fill that room: each was drawn by
+    itself, from a known distribution, and becomes a number from N(0, 1) by its quantile, a hair style by a place within
+    its share that is each person's own. The numbers are then turned, which leaves N(0, 1) what it is, so that the first
+    ones change most: by the principal components of what the factors change in a person's average frame, as a linear
+    regression sees it.
+
+    Parameters
+    ----------
+    factors
+        Values of :data:`g3an.data.faces.factors.APPEARANCE`, ``(people, 46)``.
+    looks
+        The people's average frames ``(people, n)``.
+    seed
+        Of the places within a style's share.
+
+    Returns
+    -------
+    tuple of Tensor
+        Codes ``(people, 46)``; and how much each number of them changes, the largest first, ``(46,)``.
+    """
+    random = torch.Generator().manual_seed(seed)
+    within = torch.rand(factors.shape, generator=random)
+    columns = []
+    for value, place, factor in zip(factors.T, within.T, APPEARANCE, strict=True):
+        if factor.spread:
+            columns.append(value / factor.spread)
+            continue
+        width = factor.high - factor.low
+        share = (value - factor.low + place) / (width + 1) if factor.whole else (value - factor.low) / width
+        columns.append(torch.special.ndtri(share.clamp(0.002, 0.998)))
+    normal = torch.stack(columns, 1).double()
+    away = (looks - looks.mean(0)).double()
+    ridge = RIDGE * torch.eye(normal.shape[1], dtype=torch.float64)
+    effects = torch.linalg.solve(normal.T @ normal + ridge, normal.T @ away)
+    axes, sizes, _ = torch.linalg.svd(effects, full_matrices=False)
+    axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
+    return (normal @ axes).float(), sizes.float()
 
 
 def _look(video: Tensor) -> Tensor:

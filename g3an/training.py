@@ -27,7 +27,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot, softplus
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from torch.utils.tensorboard import SummaryWriter
 from tqdm.auto import tqdm
 
@@ -37,6 +37,7 @@ from g3an.checkpoints import begin_from, read_state, save_generator, write_state
 from g3an.config import ModelConfig, TrainConfig
 from g3an.data import ClipDataset, open_dataset
 from g3an.data.faces.dataset import FaceDataset
+from g3an.data.faces.factors import APPEARANCE
 from g3an.data.faces.sets import SETS
 from g3an.data.layouts import Split
 from g3an.discriminators import ImageDiscriminator, VideoDiscriminator
@@ -52,15 +53,17 @@ from g3an.reconstruction import MOTION_RATE, PEOPLE_RATE, Encoder, Quiet, likene
 
 WITHOUT_EFFECT = frozenset(("profile", "steps", "workers", "log_every", "checkpoint_every", "sample_every",
                             "compared_clips", "statistics_passes"))  # fmt: skip
-CHANGEABLE = frozenset(("learning_rate_g", "learning_rate_d", "ema_decay", "augment", "image_frames", "r1", "r1_every",
-                        "diversity", "reconstruction", "reconstruction_alone", "reading", "look_noise",
-                        "frozen_norms"))  # fmt: skip
+CHANGEABLE = frozenset(("learning_rate_g", "learning_rate_d", "cooling", "ema_decay", "augment", "image_frames", "r1",
+                        "r1_every", "diversity", "reconstruction", "reconstruction_alone", "reading", "look_noise",
+                        "normality", "frozen_norms"))  # fmt: skip
 """What a resumed run may have otherwise than before: what leaves its weights alone, and what the card then records."""
 
 LIKENESS = 0.4
 """Weight of the perceptual maps' difference: what it says counts for twice what the pixels say."""
 FROZEN_PASSES = 32
 """Of 16 clips, from which the statistics come that frozen norms keep."""
+COLDEST = 0.01
+"""Share of the learning rates that is left after cooling."""
 ALONE_FRAMES = 8
 """Frames of a clip given back in a step without judges; D_V needs all, a mean of differences does not."""
 
@@ -285,11 +288,12 @@ def train(
         )
     # The network may list the categories in another order than the data does.
     place = torch.tensor([classes.index(name) for name in data.classes] if classes else [])
-    if config.reading and dataset_name not in SETS:
-        raise G3ANError(
-            f"reading is {config.reading:g}; it needs data whose factors are known, {' or '.join(SETS)}, and not "
-            f"{dataset_name}."
-        )
+    for name in ("reading", "known_looks"):
+        if getattr(config, name) and dataset_name not in SETS:
+            raise G3ANError(
+                f"{name} is {getattr(config, name):g}; it needs data whose factors are known, {' or '.join(SETS)}, and "
+                f"not {dataset_name}."
+            )
     state = _state_to_resume(run, resume, model, config, dataset_name)
 
     origins: list[dict[str, Any]] = state["origins"] if state else []
@@ -329,12 +333,12 @@ def train(
         follower = Follower(reader, load_lids(learned).requires_grad_(False), data)
     encoder: nn.Module = nn.Linear(1, 1)  # an optimiser needs something
     if config.reconstruction:
-        encoder = Encoder(model, data.subjects, looks=config.looks, courses=bool(config.following))
+        encoder = Encoder(
+            model, data.subjects, looks=config.looks, courses=bool(config.following), known=config.known_looks
+        )
     optimiser_e = torch.optim.Adam(
-        [{"params": [weight], "lr": PEOPLE_RATE if name == "people" else MOTION_RATE}
-         for name, weight in encoder.named_parameters()],
-        betas=config.betas,
-    )  # fmt: skip
+        [{"params": [weight], "lr": _rate_of(name)} for name, weight in encoder.named_parameters()], betas=config.betas
+    )
     average = MovingAverage(generator, config.ema_decay)
     named: dict[str, Any] = {
         "generator": generator, "video": video_judge, "image": image_judge, "deep": deep_judge,
@@ -353,10 +357,6 @@ def train(
             if name in state:  # a run can begin to reconstruct later
                 part.load_state_dict(state[name])
         average.weights = state["average"]
-        rates = {optimiser_g: config.learning_rate_g, optimiser_d: config.learning_rate_d}
-        for optimiser, rate in rates.items():
-            for group in optimiser.param_groups:
-                group["lr"] = rate  # the state brought the rate it was saved with
         done, best, seconds = state["step"], state["best"], state["seconds"]
     if isinstance(encoder, Encoder):
         if config.allotted:
@@ -364,7 +364,8 @@ def train(
             data.often = allotment.often
         begins = slice(0, 0 if state else None)
         if origins and not state:
-            begins = slice(config.looks, TrainConfig.from_dict(origins[-1]["training"]).looks)
+            before = TrainConfig.from_dict(origins[-1]["training"])
+            begins = slice(encoder.people.shape[1], len(APPEARANCE) if before.known_looks else before.looks)
         quiet = Quiet(generator, encoder.gains, begins)
     if accelerator.num_processes > 1 and accelerator.device.type == "cuda":  # PyTorch has it for GPUs only
         generator = cast(Generator, nn.SyncBatchNorm.convert_sync_batchnorm(generator))
@@ -397,6 +398,10 @@ def train(
     groups = local // 4 if config.together == 4 else 1  # within which batch_spread is measured
     mine = slice(accelerator.process_index * local, (accelerator.process_index + 1) * local)
     reference = _reference_clips(data, config.compared_clips) if main else None
+    warm = [
+        (optimiser_g, [config.learning_rate_g]), (optimiser_d, [config.learning_rate_d]),
+        (optimiser_e, [_rate_of(name) for name, _ in accelerator.unwrap_model(encoder).named_parameters()]),
+    ]  # fmt: skip
     sampler, distance = bare, math.inf
     bar = tqdm(total=config.steps, initial=done, unit="step", disable=not (progress and main), desc=run.name)
     started = time.monotonic() - seconds
@@ -420,8 +425,11 @@ def train(
         "encoder": encoder, "optimiser_e": optimiser_e, "optimiser_g": optimiser_g, "optimiser_d": optimiser_d,
     }  # fmt: skip
     with _Stop() as stop:
-        for step, batch in _batches(data, config, done, mine):
-            real = batch["video"].to(accelerator.device)
+        for step, batch in _batches(data, config, done, mine, accelerator.device.type == "cuda"):
+            for optimiser, rates in warm:  # a state brings the rates that it was saved with
+                for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                    group["lr"] = rate * _heat(config, step)
+            real = batch["video"].to(accelerator.device, non_blocking=True)
             z_a, z_m, c = (
                 None if code is None else code[mine]
                 for code in draw_codes(model, config.batch, config.seed, step, accelerator.device, config.together)
@@ -448,7 +456,7 @@ def train(
                     real = torch.cat([real[:first], clips])
                 else:
                     if follower is not None:
-                        told = _courses(data, batch)[first:].to(accelerator.device)
+                        told = batch["courses"][first:].to(accelerator.device)
                     read = encoder(real[first:], batch["index"][first:].to(accelerator.device), c_read, told)
                     read_a, read_m = noisy(read[0], read[1], model.z_a_dim, noise, share, config.look_noise)
                 z_a, z_m = torch.cat([z_a[:first], read_a]), torch.cat([z_m[:first], read_m])
@@ -458,6 +466,8 @@ def train(
                     _lost, accelerator.unwrap_model(encoder), batch["index"][first:].to(accelerator.device),
                     looked_at.to(accelerator.device), perception, reader, follower, config, losses,
                 )  # fmt: skip
+                if config.normality:
+                    losses["normality"] = accelerator.unwrap_model(encoder).unlike_normal()
             if alone:
                 if config.following:  # which takes frames that are evenly apart
                     shown = torch.arange(step % 2, config.clip_length, 2)[:ALONE_FRAMES]
@@ -513,6 +523,8 @@ def train(
                     loss_g = loss_g + give_back(real[first:], fake[first:], told)
                 losses |= {"video": loss_v, "image": loss_i, **({"perception": loss_p} if perception else {})}
 
+            if config.normality:
+                loss_g = loss_g + config.normality * losses["normality"]
             losses["generator"] = loss_g
             _require_sane(_mean(accelerator, loss_g), "generator", step, checkpoints)
             optimiser_g.zero_grad()
@@ -585,22 +597,48 @@ def _mean(accelerator: Accelerator, value: Tensor) -> Tensor:
     return accelerator.reduce(value.detach(), "mean")  # type: ignore[no-any-return]
 
 
-def _batches(data: ClipDataset, config: TrainConfig, done: int, mine: slice) -> Iterator[tuple[int, dict[str, Tensor]]]:
-    """Yield (step, this process's clips) from step ``done`` on, a loader an epoch."""
+def _rate_of(name: str) -> float:
+    """Learning rate of a weight of the encoder."""
+    return PEOPLE_RATE if name == "people" else MOTION_RATE
+
+
+def _heat(config: TrainConfig, step: int) -> float:
+    """The share of the learning rates at a step: 1, then half a cosine down to :data:`COLDEST`."""
+    left = (config.steps - step) / config.cooling if config.cooling else 1.0
+    return COLDEST + (1 - COLDEST) * (1 - math.cos(math.pi * min(1.0, left))) / 2
+
+
+class _Told(Dataset[dict[str, Any]]):
+    """Clips of simulated faces with their known courses ``(5, T)``, by whoever loads them."""
+
+    def __init__(self, data: FaceDataset, clips: Dataset[Any]) -> None:
+        self.data, self.clips = data, clips
+
+    def __getitem__(self, k: int) -> dict[str, Any]:
+        clip = self.clips[k]
+        return {**clip, "courses": self.data.courses(clip)}
+
+
+def _batches(
+    data: ClipDataset, config: TrainConfig, done: int, mine: slice, pinned: bool = False
+) -> Iterator[tuple[int, dict[str, Tensor]]]:
+    """Yield (step, this process's clips) from step ``done`` on, a loader an epoch; ``pinned`` memory is for GPUs."""
     step = done
     while step < config.steps:
         epoch, within = divmod(step, config.steps_per_epoch)
         # Clips to be given back tell most when each is of another person; judges want to compare.
         alone = step < config.reconstruction_alone
         together = 1 if alone else config.together
-        clips = data.epoch(epoch, config.steps_per_epoch * config.batch, together)
+        clips: Dataset[Any] = data.epoch(epoch, config.steps_per_epoch * config.batch, together)
+        if config.following and isinstance(data, FaceDataset):
+            clips = _Told(data, clips)
         end = min(config.steps, config.reconstruction_alone) if alone else config.steps
         count = min(config.steps_per_epoch - within, end - step)
         positions = [
             list(range((within + number) * config.batch, (within + number + 1) * config.batch))[mine]
             for number in range(count)
         ]
-        for batch in DataLoader(clips, batch_sampler=positions, num_workers=config.workers):
+        for batch in DataLoader(clips, batch_sampler=positions, num_workers=config.workers, pin_memory=pinned):
             yield step, batch
             step += 1
 
@@ -658,13 +696,6 @@ def _lost(
     return config.reconstruction * lost
 
 
-def _courses(data: ClipDataset, batch: dict[str, Tensor]) -> Tensor:
-    """The known courses of a batch of simulated clips: ``(batch, 5, T)``."""
-    assert isinstance(data, FaceDataset)
-    clips = zip(batch["motion"], batch["start"], batch["step"], strict=True)
-    return torch.stack([data.courses(dict(zip(("motion", "start", "step"), clip, strict=True))) for clip in clips])
-
-
 def _require_sane(loss: Tensor, whose: str, step: int, checkpoints: Path) -> None:
     value = loss.item()
     if not math.isfinite(value) or abs(value) > LARGEST_LOSS:
@@ -701,12 +732,14 @@ def _state_to_resume(
     if ModelConfig.from_dict(state["model"]) != model or state["dataset"] != dataset_name:
         raise G3ANError(f"{run} was trained with another network or data set; resume with the same, or start anew.")
     before, now = TrainConfig.from_dict(state["config"]).to_dict(), config.to_dict()
+    # How far off the last step is decides when the rates begin to fall.
+    heeded = {"steps"} if before["cooling"] or now["cooling"] else set()
     changed = {
         name: {"from": before[name], "to": value}
         for name, value in now.items()
-        if value != before[name] and name not in WITHOUT_EFFECT
+        if value != before[name] and (name not in WITHOUT_EFFECT or name in heeded)
     }
-    fixed = [name for name in changed if name not in CHANGEABLE]
+    fixed = [name for name in changed if name not in CHANGEABLE | heeded]
     if fixed:
         raise G3ANError(f"{run} was trained with another {', '.join(fixed)}; resume with the same, or start anew.")
     state.setdefault("changes", [])  # these came later than the first runs

@@ -178,3 +178,13 @@ def test_long_curves_are_thinned_by_averaging():
     assert len(losses) == 200 and losses[0] == {"step": 5, **dict.fromkeys(names, 3.0)}
     assert losses[-1]["step"] == 1000 and {"step": 500, "sliced_wasserstein": 0.5} in curve
     assert [record["step"] for record in curve] == sorted(record["step"] for record in curve)
+
+
+def test_a_card_says_what_of_z_a_was_known():
+    training = TrainConfig.from_profile("faces", known_looks=True, normality=10.0, cooling=50).to_dict()
+    (line,) = cards._gave_back(100, training)
+    assert "the first 46 numbers of z_a are what a simulated person was drawn from" in line and "not learned" in line
+    assert "kept near N(0, 1), weighed 10" in line and "has a code that is learned" not in line
+    assert "rates falling over the last 50 steps" in cards._how(100, training)
+    (learned,) = cards._gave_back(100, TrainConfig.from_profile("faces").to_dict())
+    assert "each person has a code that is learned, whose first 64 numbers" in learned and "N(0, 1)" not in learned

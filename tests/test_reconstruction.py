@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -10,11 +12,12 @@ import torch
 from g3an.config import ModelConfig, TrainConfig
 from g3an.data import ClipDataset, open_dataset
 from g3an.data.faces.dataset import FaceDataset
+from g3an.data.faces.factors import APPEARANCE
 from g3an.data.faces.motion import COURSES
 from g3an.data.faces.sets import videos
 from g3an.errors import G3ANError
 from g3an.generator import Generator
-from g3an.reconstruction import LEAST_GAIN, LEAST_LOOK_GAIN, MOTIONS, NEAR, NOISE, Encoder, Quiet, noisy
+from g3an.reconstruction import LEAST_GAIN, LEAST_LOOK_GAIN, MOTIONS, NEAR, NOISE, Encoder, Quiet, known_looks, noisy
 from g3an.training import _batches, train
 
 CONFIG = ModelConfig.from_preset("small", widths=(16, 8, 8, 8, 8), attention_after=(), classes=("a", "b"))
@@ -308,3 +311,63 @@ def test_a_run_takes_the_steps_that_it_was_asked_for(data, steps, alone):
         reconstruction_alone=alone, mirror=False,
     )  # fmt: skip
     assert [step for step, _ in _batches(data, config, 2, slice(0, 8))] == list(range(2, steps))
+
+
+def test_known_looks_are_spread_as_draws_are_and_the_first_change_most():
+    made = videos("uva-nemo-sim")[::6]
+    factors = torch.stack([torch.from_numpy(video.appearance()) for video in made])
+    # A picture in which five factors are seen, each in a place of its own, the first of them most.
+    names = [factor.name for factor in APPEARANCE]
+    seen = [names.index(name) for name in ("skin_tone", "sex", "hair_tone", "iris", "beard")]
+    looks = torch.zeros(len(made), 60)
+    for place, number in enumerate(seen):
+        looks[:, 4 * place : 4 * place + 4] = 0.5**place * torch.special.ndtri(factors[:, [number]].clamp(0.002, 0.998))
+    codes, sizes = known_looks(factors, looks)
+    assert codes.shape == (420, len(APPEARANCE)) and torch.isfinite(codes).all()
+    assert codes.mean(0).abs().max() < 0.2 and abs(float(codes.std()) - 1) < 0.02
+    assert (sizes.diff() <= 0).all() and sizes[5] < 0.05 * sizes[4]
+    first = torch.corrcoef(torch.stack([codes[:, 0], factors[:, seen[0]]]))[0, 1]
+    assert first > 0.95
+    assert torch.equal(codes, known_looks(factors, looks)[0])
+
+
+def test_a_style_is_a_share_of_its_number():
+    factors = torch.zeros(900, len(APPEARANCE))
+    style = [factor.name for factor in APPEARANCE].index("hair_style")
+    factors[:, style] = torch.arange(900) % 9
+    looks = torch.arange(900)[:, None] % 9 * torch.ones(1, 3)  # nothing else is seen
+    number = known_looks(factors, looks)[0][:, 0]
+    if number[0] > number[8]:
+        number = -number
+    order = [number[factors[:, style] == k] for k in range(9)]
+    assert all(a.max() <= b.min() for a, b in itertools.pairwise(order)), "styles do not overlap"
+    assert number.std() == pytest.approx(1, abs=0.1)
+
+
+def test_an_encoder_that_knows_people_does_not_learn_them(faces):
+    encoder = Encoder(ModelConfig.from_preset("small"), faces.subjects, known=True).fit(faces, count=160)
+    assert encoder.codes_of_people().shape == (2, len(APPEARANCE)) and not encoder.people.requires_grad
+    assert torch.equal(encoder.codes_of_people(), encoder.people), "as they were drawn, not whitened"
+    with pytest.raises(G3ANError, match="known_looks needs reconstruction above 0, and not allotted"):
+        TrainConfig.from_profile("faces", known_looks=True, allotted=True)
+    config = TrainConfig.from_profile("faces", reading=0.0, known_looks=True)
+    with pytest.raises(G3ANError, match="known_looks is 1; it needs data whose factors are known"):
+        train("never", "shapes", None, CONFIG_SHAPES, config, progress=False, device="cpu")
+
+
+def test_motion_codes_can_be_brought_to_the_distribution_of_draws(encoder):
+    encoder = deepcopy(encoder)
+    torch.manual_seed(0)
+    # Codes at two places, as of clips in which something either happens or does not, and of nothing else.
+    encoder.begun.zero_()[range(10), range(10)] = 1
+    encoder.moves.copy_(torch.randn(encoder.moves.shape))
+    plain = encoder.unlike_normal().item()
+    encoder.moves[:, 0] = torch.where(encoder.moves[:, 0] > 0.5, 3.0, -1.0)
+    before = encoder.unlike_normal().item()
+    assert before > 2 * plain
+    optimiser = torch.optim.Adam(encoder.motion.parameters(), 1e-3)
+    for _ in range(40):
+        optimiser.zero_grad()
+        encoder.unlike_normal().backward()
+        optimiser.step()
+    assert encoder.unlike_normal().item() < (plain + before) / 2

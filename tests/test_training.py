@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -24,7 +25,9 @@ from g3an.evaluation.sliced import sliced_wasserstein
 from g3an.files import read_json
 from g3an.generator import Generator
 from g3an.training import (
+    COLDEST,
     MovingAverage,
+    _heat,
     discriminator_loss,
     draw_codes,
     generator_loss,
@@ -434,3 +437,24 @@ def test_a_generator_that_normalises_over_processes_becomes_one_that_samples_alo
         torch.nn.SyncBatchNorm.convert_sync_batchnorm(deepcopy(generator)), 0, passes=1, batch=2
     )
     assert torch.nn.SyncBatchNorm not in [type(module) for module in average.modules()]
+
+
+def test_rates_fall_at_the_end_and_a_longer_run_says_so(tmp_path: Path) -> None:
+    config = smoke(steps=100, cooling=40)
+    heat = [_heat(config, step) for step in range(100)]
+    assert heat[:61] == [1.0] * 61 and heat[80] == pytest.approx((1 + COLDEST) / 2)
+    assert all(a > b for a, b in itertools.pairwise(heat[60:])) and COLDEST < heat[99] < 2 * COLDEST
+    assert {_heat(smoke(steps=9), step) for step in range(9)} == {1.0}
+
+    whole = train(tmp_path / "whole", "shapes", None, TINY, smoke(steps=6, cooling=4), progress=False, device="cpu")
+    rates = [
+        group["lr"]
+        for part in "gd"
+        for group in read_state(whole.parent / "checkpoints" / "last.pt")[f"optimiser_{part}"]["param_groups"]
+    ]
+    assert rates == pytest.approx([2e-4 * _heat(smoke(steps=6, cooling=4), 5)] * 2)
+    train(tmp_path / "more", "shapes", None, TINY, smoke(steps=3), progress=False, device="cpu")
+    changed = smoke(steps=6, cooling=2)
+    card = train(tmp_path / "more", "shapes", None, TINY, changed, resume=True, progress=False, device="cpu")
+    (change,) = load_generator(card).card["training_changes"]
+    assert change["settings"] == {"cooling": {"from": 0, "to": 2}, "steps": {"from": 3, "to": 6}}
