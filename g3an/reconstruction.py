@@ -375,7 +375,8 @@ class Quiet:
     @torch.no_grad()
     def __exit__(self, *exception: object) -> None:
         for weight, before in zip(self.weights, self.before, strict=True):
-            weight[: len(before)] = before + self.gains * (weight[: len(before)] - before)
+            # The generator may have moved to a GPU since.
+            weight[: len(before)] = before + self.gains.to(weight.device) * (weight[: len(before)] - before)
 
 
 def first_weight(part: Any) -> Tensor:
