@@ -282,11 +282,18 @@ def _origins(origins: list[dict[str, Any]]) -> list[str]:
             f"after step {change['after_step']:,}: {_settings(change)}" for change in origin.get("training_changes", [])
         )
         lines.append(
-            f"- **Began from** weights {origin['weights_hash'][:12]}, trained for {origin['steps']:,} steps of "
-            f"{training['batch']} clips ({origin['clips_seen']:,} clips), {origin['training_seconds'] / 60:.0f} "
-            f"minutes; {_how(origin['steps'], training)}{f' ({changes})' if changes else ''}."
+            f"- **Began from** weights {origin['weights_hash'][:12]}{_held(origin)}, trained for {origin['steps']:,} "
+            f"steps of {training['batch']} clips ({origin['clips_seen']:,} clips), "
+            f"{origin['training_seconds'] / 60:.0f} minutes; {_how(origin['steps'], training)}"
+            f"{f' ({changes})' if changes else ''}."
         )
     return lines
+
+
+def _held(origin: dict[str, Any]) -> str:
+    if "category" not in origin:
+        return ""
+    return f" (of {origin['data']['name']}, c held at {origin['category']}: the norms took over what it added)"
 
 
 def _perceived(steps: int, training: dict[str, Any]) -> list[str]:

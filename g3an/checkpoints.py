@@ -170,7 +170,7 @@ def _load_exactly(network: nn.Module, tensors: dict[str, Tensor], source: str) -
     network.load_state_dict(tensors, strict=False)
 
 
-def begin_from(generator: Generator, name_or_path: str | Path) -> list[dict[str, Any]]:
+def begin_from(generator: Generator, name_or_path: str | Path, category: str | None = None) -> list[dict[str, Any]]:
     """Give a generator, in place, the weights of another, to go on training from.
 
     Parameters
@@ -180,19 +180,41 @@ def begin_from(generator: Generator, name_or_path: str | Path) -> list[dict[str,
         are; where they are not, batch norm makes up for it.
     name_or_path
         As for :func:`load_generator`.
+    category
+        For an unconditional generator, the one at which a conditional one's c is held: see :func:`hold_category`.
 
     Returns
     -------
     list of dict
-        What the card says of where these weights come from, oldest first: ``weights_hash``, ``steps``, ``clips_seen``,
-        ``training_seconds``, ``training`` and ``training_changes`` of each.
+        What the card says of where these weights come from, oldest first: ``weights_hash``, ``data``, ``steps``,
+        ``clips_seen``, ``training_seconds``, ``training`` and ``training_changes`` of each, and ``category`` of one
+        whose c is held.
 
     Raises
     ------
     G3ANError
-        Weights that cannot be loaded, or of another configuration.
+        Weights that cannot be loaded, or of another configuration; a category that is missing, that the weights do not
+        have, or that the generator does not need held.
     """
     other = load_generator(name_or_path)
+    card: dict[str, Any] = other.card  # type: ignore[assignment]
+    origin: dict[str, Any] = {"weights_hash": other.weights_hash}
+    about = ("data", "steps", "clips_seen", "training_seconds", "training", "training_changes")
+    origin |= {name: card[name] for name in about if name in card}
+    names = other.config.classes
+    if category is not None and generator.config.classes:
+        raise G3ANError(f"c cannot be held at {category!r}: the network that is to be trained has categories itself.")
+    if category is not None and category not in names:
+        has = f"its categories are {', '.join(names)}" if names else "it has no categories"
+        raise G3ANError(f"c of {name_or_path} cannot be held at {category!r}: {has}.")
+    if names and not generator.config.classes:
+        if category is None:
+            raise G3ANError(
+                f"{name_or_path} has categories and the network that is to be trained has none: say at which one c "
+                f"shall be held (--from-category), {', '.join(names)}."
+            )
+        other = hold_category(other, category)
+        origin["category"] = category
     mine, its = generator.config.to_dict(), other.config.to_dict()
     if unlike := [name for name in mine if name != "preset" and mine[name] != its[name]]:
         raise G3ANError(
@@ -204,10 +226,39 @@ def begin_from(generator: Generator, name_or_path: str | Path) -> list[dict[str,
         if parametrize.is_parametrized(module, "weight"):
             weights[f"{path}.parametrizations.weight.original"] = weights.pop(f"{path}.weight")
     generator.load_state_dict(weights, strict=False)
-    card: dict[str, Any] = other.card  # type: ignore[assignment]
-    about = ("steps", "clips_seen", "training_seconds", "training", "training_changes")
-    return [*card.get("origins", []),
-            {"weights_hash": other.weights_hash} | {name: card[name] for name in about if name in card}]  # fmt: skip
+    return [*card.get("origins", []), origin]
+
+
+@torch.no_grad()
+def hold_category(generator: Generator, category: str) -> Generator:
+    """An unconditional copy of a conditional generator with spectral norm folded in, whose c stays at one category.
+
+    What c adds in the first module goes into the norms after it: of a category into their biases, of all of them out of
+    their statistics. Where the module gives several positions in time or space and c adds something else to each, all
+    get the mean, for a bias knows no place.
+    """
+    config = ModelConfig.from_dict({**generator.config.to_dict(), "classes": ()})
+    held = Generator(config, spectral_norm=False)
+    state = generator.state_dict()
+    first: Any = generator.modules_g3[0]
+    count, own = len(generator.config.classes), generator.config.classes.index(category)
+    parts = {"conv_v.0": first.conv_v[0]}
+    if "T" in config.streams:
+        parts["conv_t"] = first.conv_t
+    for name, part in parts.items():
+        convolution, norm, _ = part
+        added = convolution.weight[-count:].flatten(2)  # (categories, outputs, positions)
+        place = f"modules_g3.0.{name}"
+        state[f"{place}.0.weight"] = convolution.weight[:-count].clone()
+        mean, variance = added.mean((0, 2)), added.var((0, 2), unbiased=False)
+        left = (norm.running_var - variance).clamp(min=0)
+        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        state[f"{place}.1.weight"] = scale * (left + norm.eps).sqrt()
+        state[f"{place}.1.bias"] = norm.bias + scale * (added[own].mean(1) - mean)
+        state[f"{place}.1.running_mean"] = norm.running_mean - mean
+        state[f"{place}.1.running_var"] = left
+    held.load_state_dict(state)
+    return held.to(next(generator.parameters()).device).eval()
 
 
 def read_state(path: str | Path) -> Any:

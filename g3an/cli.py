@@ -177,6 +177,9 @@ def train(
     begin: Annotated[
         str | None, typer.Option("--from", help="A shipped network, or the path of one, whose weights to begin with.")
     ] = None,
+    begin_category: Annotated[
+        str | None, typer.Option("--from-category", help="The category at which its c is held, for data of one class.")
+    ] = None,
     pairs: Annotated[
         list[str] | None,
         typer.Option(
@@ -205,7 +208,9 @@ def train(
     model = ModelConfig.from_preset(preset)
     if attention_after is not None:
         model = ModelConfig.from_preset(preset, attention_after=(attention_after,))
-    card = train_network(folder, dataset, root, model, config, resume=resume, device=device, begin=begin)
+    card = train_network(
+        folder, dataset, root, model, config, resume=resume, device=device, begin=begin, begin_category=begin_category
+    )
     _print(f"Weights: {_short(Path(card))}")
 
 

@@ -102,6 +102,7 @@ class Encoder(nn.Module):
         ):  # fmt: skip
             self.register_buffer(name, torch.zeros(*shape))
         self.who = torch.tensor([self.subjects.index(subject) for subject in subjects])
+        self.axes: Tensor  # of known looks, once they were fitted: see known_looks
         self.average: Tensor  # frame of each person, in grey, at half the resolution
         self.portrait: Tensor  # the same in colour, whole
         self.window: Tensor  # top and left of where people change most
@@ -120,23 +121,11 @@ class Encoder(nn.Module):
 
         A number of z_a begins with a gain in proportion to what its component says, noise with :data:`LEAST_GAIN`.
         """
-        looks, met = torch.zeros(len(self.subjects), 3 * 32 * 32), torch.zeros(len(self.subjects), 1)
-        for i, person in enumerate(self.who):
-            last = data.count(i) - data.length
-            for start in sorted({0, last // 2, last}):
-                video = data.clip(i, start)["video"]
-                looks[person] += _look(video[None])[0]
-                self.portrait[person] += video.mean(1)
-                met[person] += 1
-        looks /= met
-        self.portrait /= met[:, :, None, None]
+        self.portrait.copy_(_portraits(data))
+        looks = _looks(self.portrait)
         self.average.copy_(looks.unflatten(1, (3, -1)).mean(1))
         if self.known:
-            assert isinstance(data, FaceDataset)
-            factors = torch.zeros(len(self.subjects), len(APPEARANCE))
-            for i, person in enumerate(self.who):
-                factors[person] = torch.from_numpy(data.readers[i].appearance())
-            people, sizes = known_looks(factors, looks, seed)
+            people, sizes, self.axes = known_looks(_factors(data), looks, seed)
         else:
             axes = whitening(looks - looks.mean(0), self.people.shape[1], seed)
             people, sizes = (looks - looks.mean(0)) @ axes, 1 / axes.norm(dim=0).clamp(min=1e-12)
@@ -361,9 +350,7 @@ class Quiet:
     """
 
     def __init__(self, generator: Generator, gains: Tensor, begin: slice) -> None:
-        first = generator.modules_g3[0]
-        beside = [first.conv_s] if "S" in generator.config.streams else []
-        self.weights = [first_weight(part) for part in (*beside, first.conv_v)]
+        self.weights = _weights_of_z_a(generator)
         self.gains = gains[:, None, None, None, None]
         with torch.no_grad():
             for weight in self.weights:
@@ -379,6 +366,35 @@ class Quiet:
             weight[: len(before)] = before + self.gains.to(weight.device) * (weight[: len(before)] - before)
 
 
+@torch.no_grad()
+def turn_looks(generator: Generator, data: ClipDataset, seed: int, axes: Tensor) -> None:
+    """Let a generator that learned by the known looks of one data set take those of another, in place.
+
+    Both are the same factors as numbers from N(0, 1), each turned by what its own people showed: the generator's first
+    weights of them are turned from the one to the other.
+
+    Parameters
+    ----------
+    generator
+        Whose first weights they are, with a spectral norm or not.
+    data, seed
+        What it learned from: simulated faces, and the seed of that run.
+    axes
+        Of the looks that it is to take: the third that :func:`known_looks` returns.
+    """
+    _, _, before = known_looks(_factors(data), _looks(_portraits(data)), seed)
+    turn = (axes.T @ before).float()
+    for weight in _weights_of_z_a(generator):
+        weight[: len(turn)] = torch.einsum("ij,j...->i...", turn.to(weight), weight[: len(turn)])
+
+
+def _weights_of_z_a(generator: Generator) -> list[Tensor]:
+    """Those that meet it first, z_a's numbers along their first dimension."""
+    first = generator.modules_g3[0]
+    beside = [first.conv_s] if "S" in generator.config.streams else []
+    return [first_weight(part) for part in (*beside, first.conv_v)]
+
+
 def first_weight(part: Any) -> Tensor:
     """Of the first convolution in ``part``, under a spectral norm or not: ``(inputs, outputs, ...)``."""
     while isinstance(part, nn.Sequential):
@@ -387,7 +403,7 @@ def first_weight(part: Any) -> Tensor:
     return weights["parametrizations.weight.original" if "weight" not in weights else "weight"]
 
 
-def known_looks(factors: Tensor, looks: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
+def known_looks(factors: Tensor, looks: Tensor, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     """Codes of simulated people whose factors are known, so that a draw from N(0, 1) is somebody of the same kind.
 
     Hundreds of people are far apart in any space that tells them from each other, and a code that is learned for each
@@ -409,7 +425,8 @@ def known_looks(factors: Tensor, looks: Tensor, seed: int = 0) -> tuple[Tensor, 
     Returns
     -------
     tuple of Tensor
-        Codes ``(people, 46)``; and how much each number of them changes, the largest first, ``(46,)``.
+        Codes ``(people, 46)``; how much each number of them changes, the largest first, ``(46,)``; and the axes that
+        they were turned to, ``(46, 46)``, double.
     """
     random = torch.Generator().manual_seed(seed)
     within = torch.rand(factors.shape, generator=random)
@@ -427,12 +444,31 @@ def known_looks(factors: Tensor, looks: Tensor, seed: int = 0) -> tuple[Tensor, 
     effects = torch.linalg.solve(normal.T @ normal + ridge, normal.T @ away)
     axes, sizes, _ = torch.linalg.svd(effects, full_matrices=False)
     axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
-    return (normal @ axes).float(), sizes.float()
+    return (normal @ axes).float(), sizes.float(), axes
 
 
-def _look(video: Tensor) -> Tensor:
-    """The average frame at half the resolution: ``(batch, 3072)``."""
-    return F.interpolate(video.float().mean(2), (32, 32), mode="area").flatten(1)
+def _portraits(data: ClipDataset) -> Tensor:
+    """The average frame of each person, over clips from the beginning, middle and end of all videos, by name."""
+    names = sorted(set(data.subjects))
+    sums, met = torch.zeros(len(names), 3, 64, 64), torch.zeros(len(names), 1, 1, 1)
+    for i, name in enumerate(data.subjects):
+        last = data.count(i) - data.length
+        for start in sorted({0, last // 2, last}):
+            sums[names.index(name)] += data.clip(i, start)["video"].mean(1)
+            met[names.index(name)] += 1
+    return sums / met
+
+
+def _looks(portraits: Tensor) -> Tensor:
+    """Those at half the resolution: ``(people, 3072)``."""
+    return F.interpolate(portraits, (32, 32), mode="area").flatten(1)
+
+
+def _factors(data: ClipDataset) -> Tensor:
+    """What simulated people look like, by name: ``(people, 46)``."""
+    assert isinstance(data, FaceDataset)
+    known = dict(zip(data.subjects, data.readers, strict=True))
+    return torch.stack([torch.from_numpy(known[name].appearance()) for name in sorted(known)])
 
 
 def whitening(rows: Tensor, count: int, seed: int) -> Tensor:

@@ -49,7 +49,7 @@ from g3an.files import atomic_write, read_json, write_json
 from g3an.following import Follower
 from g3an.generator import Generator
 from g3an.perception import Perception, PerceptualDiscriminator, diversity_loss
-from g3an.reconstruction import MOTION_RATE, PEOPLE_RATE, Encoder, Quiet, likeness, noisy
+from g3an.reconstruction import MOTION_RATE, PEOPLE_RATE, Encoder, Quiet, likeness, noisy, turn_looks
 
 WITHOUT_EFFECT = frozenset(("profile", "steps", "workers", "log_every", "checkpoint_every", "sample_every",
                             "compared_clips", "statistics_passes"))  # fmt: skip
@@ -222,6 +222,7 @@ def train(
     progress: bool = True,
     device: str = "auto",
     begin: str | Path | None = None,
+    begin_category: str | None = None,
 ) -> Path:
     """Train a network and leave everything about it in ``run_dir``.
 
@@ -251,6 +252,8 @@ def train(
     begin
         A shipped network, or the path of another, whose weights the generator begins with; its configuration must be
         ``model``. Everything else (judges, codes of people) begins anew. The card names it, and all that it began from.
+    begin_category
+        Where that one is conditional and the data have one class: the category at which its c is held.
 
     Returns
     -------
@@ -300,7 +303,7 @@ def train(
     torch.manual_seed(config.seed)  # initial weights
     generator = Generator(model)
     if begin is not None and not state:
-        origins = begin_from(generator, begin)
+        origins = begin_from(generator, begin, begin_category)
     elif resume and not state and read_json(run / "config.json").get("origins"):
         raise G3ANError(f"{run} was stopped before its first checkpoint: name what to begin from again (--from).")
     how = (config.discriminator_init, config.batch_spread)
@@ -365,6 +368,12 @@ def train(
         begins = slice(0, 0 if state else None)
         if origins and not state:
             before = TrainConfig.from_dict(origins[-1]["training"])
+            learned_from = origins[-1].get("data", {}).get("name", dataset_name)
+            if config.known_looks and before.known_looks and learned_from != dataset_name:
+                theirs = open_dataset(
+                    learned_from, root, split="train", length=before.clip_length, steps=before.clip_steps
+                )
+                turn_looks(generator, theirs, before.seed, encoder.axes)
             begins = slice(encoder.people.shape[1], len(APPEARANCE) if before.known_looks else before.looks)
         quiet = Quiet(generator, encoder.gains, begins)
     if accelerator.num_processes > 1 and accelerator.device.type == "cuda":  # PyTorch has it for GPUs only

@@ -12,6 +12,7 @@ import torch
 from g3an.checkpoints import (
     begin_from,
     fold_spectral_norm,
+    hold_category,
     import_official,
     load_generator,
     read_state,
@@ -21,6 +22,7 @@ from g3an.checkpoints import (
 from g3an.config import ModelConfig
 from g3an.errors import G3ANError
 from g3an.generator import Generator
+from g3an.training import recompute_statistics
 
 FIXTURES = Path(__file__).parents[2] / "shared" / "fixtures"
 needs_fixtures = pytest.mark.skipif(not FIXTURES.is_dir(), reason="needs the fixtures of released weights (../shared)")
@@ -76,6 +78,44 @@ def test_training_begins_from_other_weights(tmp_path: Path) -> None:
     other = Generator(ModelConfig.from_preset("small", widths=(32, 16, 16, 16, 16), classes=("left", "right")))
     with pytest.raises(G3ANError, match=r"another widths than .* to be trained: \[32, 16, 16, 16, 8\]"):
         begin_from(other, path)
+
+
+@pytest.mark.parametrize(("mode", "streams"), [("1p2d", ("S", "T")), ("2p1d", ("S",)), ("3d", ("S", "T"))])
+def test_an_unconditional_network_begins_from_one_category(tmp_path: Path, mode: str, streams: tuple[str, ...]) -> None:
+    torch.manual_seed(0)
+    shape = {"widths": (8, 8, 8, 8, 8), "attention_after": (), "conv_mode": mode, "streams": streams}
+    generator = Generator(ModelConfig.from_preset("small", classes=("left", "right", "up"), **shape), False)
+    z_a, z_m, _ = codes(generator.config)
+    c = torch.eye(3).repeat(-(-len(z_a) // 3), 1)[: len(z_a)]
+    for name, weight in generator.named_parameters():
+        if name in ("modules_g3.0.conv_t.0.weight", "modules_g3.0.conv_v.0.0.weight"):
+            # Alike in all places, as far as c goes: what differs between them is lost, and said to be.
+            weight.data *= 20
+            weight.data[-3:] = 4 * weight.data[-3:, :, :1, :1, :1]
+    recompute_statistics(generator, 0, passes=4, batch=9)
+    training = {"data": {"name": "signs"}, "steps": 7, "training": {}}
+    path = save_generator(tmp_path / "signs", generator, training, dtype=torch.float32)[-1]
+
+    alone = Generator(ModelConfig.from_preset("small", **shape))
+    (origin,) = begin_from(alone, path, "right")
+    assert (origin["category"], origin["data"]["name"]) == ("right", "signs")
+    held = hold_category(generator, "right")
+    expected = generator(z_a, z_m, torch.eye(3)[1].expand(len(z_a), -1))
+    assert torch.allclose(held(z_a, z_m), expected, atol=1e-4)
+    assert (held(z_a, z_m) - generator(z_a, z_m, c)).abs().max() > 1e-2, "c says something"
+    assert torch.allclose(
+        dict(alone.named_parameters())["modules_g3.0.conv_v.0.1.bias"], held.modules_g3[0].conv_v[0][1].bias
+    )
+
+    with pytest.raises(G3ANError, match=r"say at which one c shall be held \(--from-category\), left, right, up"):
+        begin_from(alone, path)
+    with pytest.raises(G3ANError, match="cannot be held at 'down': its categories are left, right, up"):
+        begin_from(alone, path, "down")
+    with pytest.raises(G3ANError, match="the network that is to be trained has categories itself"):
+        begin_from(Generator(generator.config), path, "right")
+    save_generator(tmp_path / "alone", alone, training)
+    with pytest.raises(G3ANError, match="cannot be held at 'right': it has no categories"):
+        begin_from(alone, tmp_path / "alone.json", "right")
 
 
 def test_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

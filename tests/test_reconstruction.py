@@ -17,7 +17,18 @@ from g3an.data.faces.motion import COURSES
 from g3an.data.faces.sets import videos
 from g3an.errors import G3ANError
 from g3an.generator import Generator
-from g3an.reconstruction import LEAST_GAIN, LEAST_LOOK_GAIN, MOTIONS, NEAR, NOISE, Encoder, Quiet, known_looks, noisy
+from g3an.reconstruction import (
+    LEAST_GAIN,
+    LEAST_LOOK_GAIN,
+    MOTIONS,
+    NEAR,
+    NOISE,
+    Encoder,
+    Quiet,
+    known_looks,
+    noisy,
+    turn_looks,
+)
 from g3an.training import _batches, train
 
 CONFIG = ModelConfig.from_preset("small", widths=(16, 8, 8, 8, 8), attention_after=(), classes=("a", "b"))
@@ -322,7 +333,8 @@ def test_known_looks_are_spread_as_draws_are_and_the_first_change_most():
     looks = torch.zeros(len(made), 60)
     for place, number in enumerate(seen):
         looks[:, 4 * place : 4 * place + 4] = 0.5**place * torch.special.ndtri(factors[:, [number]].clamp(0.002, 0.998))
-    codes, sizes = known_looks(factors, looks)
+    codes, sizes, axes = known_looks(factors, looks)
+    assert torch.allclose(axes.T @ axes, torch.eye(len(axes), dtype=axes.dtype)), "only turned"
     assert codes.shape == (420, len(APPEARANCE)) and torch.isfinite(codes).all()
     assert codes.mean(0).abs().max() < 0.2 and abs(float(codes.std()) - 1) < 0.02
     assert (sizes.diff() <= 0).all() and sizes[5] < 0.05 * sizes[4]
@@ -353,6 +365,24 @@ def test_an_encoder_that_knows_people_does_not_learn_them(faces):
     config = TrainConfig.from_profile("faces", reading=0.0, known_looks=True)
     with pytest.raises(G3ANError, match="known_looks is 1; it needs data whose factors are known"):
         train("never", "shapes", None, CONFIG_SHAPES, config, progress=False, device="cpu")
+
+
+@pytest.mark.parametrize("spectral_norm", [False, True])
+def test_a_generator_takes_the_known_looks_of_another_set(faces, spectral_norm):
+    """Who was at one code is at another of the other set's numbers, and looks the same."""
+    torch.manual_seed(0)
+    generator = Generator(CONFIG, spectral_norm).eval()
+    looks = torch.randn(2, len(APPEARANCE))  # as numbers from N(0, 1), not turned
+    z_m, c, rest = torch.randn(2, CONFIG.z_m_dim), torch.eye(2), torch.randn(2, CONFIG.z_a_dim - len(APPEARANCE))
+    theirs = Encoder(CONFIG, faces.subjects, known=True).fit(faces, count=160).axes
+    mine = torch.linalg.qr(torch.randn(len(APPEARANCE), len(APPEARANCE), dtype=torch.float64))[0]
+
+    def someone(axes):
+        return generator(torch.cat([looks @ axes.float(), rest], 1), z_m, c)
+
+    before, otherwise = someone(theirs), someone(mine)
+    turn_looks(generator, faces, 0, mine)
+    assert torch.allclose(someone(mine), before, atol=1e-4) and (otherwise - before).abs().max() > 1e-2
 
 
 def test_motion_codes_can_be_brought_to_the_distribution_of_draws(encoder):
