@@ -433,7 +433,7 @@ class Cast:
 
 CASTS = {
     "mug": Cast(
-        "mug-sim", "MUG (simulated)", "mug", (16, 22), (3, 1), "happy",
+        "mug-sim", "MUG (simulated)", "mug", (1, 23), (9, 0), "happy",
         ("sad", "anger", "surprise", "disgust", "happy", "fear"), (("happy", "surprise"), ("anger", "fear")),
     ),
     "weizmann": Cast(

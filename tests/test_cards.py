@@ -188,3 +188,12 @@ def test_a_card_says_what_of_z_a_was_known():
     assert "rates falling over the last 50 steps" in cards._how(100, training)
     (learned,) = cards._gave_back(100, TrainConfig.from_profile("faces").to_dict())
     assert "each person has a code that is learned, whose first 64 numbers" in learned and "N(0, 1)" not in learned
+
+
+def test_a_card_says_at_which_category_its_origin_was_held():
+    training = TrainConfig.from_profile("faces").to_dict()
+    origin = {"weights_hash": "a" * 64, "steps": 7, "clips_seen": 56, "training_seconds": 60.0, "training": training}
+    held = origin | {"data": {"name": "mug-sim"}, "category": "happy"}
+    plain, line = cards._origins([origin, held])
+    assert "weights aaaaaaaaaaaa (of mug-sim, c held at happy: the norms took over what it added), trained" in line
+    assert "weights aaaaaaaaaaaa, trained for 7 steps" in plain
