@@ -293,7 +293,7 @@ def _origins(origins: list[dict[str, Any]]) -> list[str]:
 def _held(origin: dict[str, Any]) -> str:
     if "category" not in origin:
         return ""
-    return f" (of {origin['data']['name']}, c held at {origin['category']}: the norms took over what it added)"
+    return f" (of {origin['dataset']}, c held at {origin['category']}: the norms took over what it added)"
 
 
 def _perceived(steps: int, training: dict[str, Any]) -> list[str]:

@@ -441,7 +441,7 @@ CASTS = {
         (("wave1", "wave2"), ("jack", "bend")),
     ),
     "uva-nemo": Cast(
-        "uva-nemo-sim", "UvA-NEMO (simulated)", "uva_nemo", (1, 13), (1, 2), None, (), ((None, None),), (7, 18),
+        "uva-nemo-sim", "UvA-NEMO (simulated)", "uva_nemo", (1, 17), (7, 9), None, (), ((None, None),), (9, 18),
     ),
 }  # fmt: skip
 """By data set, in the order of the appendix."""

@@ -186,7 +186,7 @@ def begin_from(generator: Generator, name_or_path: str | Path, category: str | N
     Returns
     -------
     list of dict
-        What the card says of where these weights come from, oldest first: ``weights_hash``, ``data``, ``steps``,
+        What the card says of where these weights come from, oldest first: ``weights_hash``, ``dataset``, ``steps``,
         ``clips_seen``, ``training_seconds``, ``training`` and ``training_changes`` of each, and ``category`` of one
         whose c is held.
 
@@ -199,7 +199,7 @@ def begin_from(generator: Generator, name_or_path: str | Path, category: str | N
     other = load_generator(name_or_path)
     card: dict[str, Any] = other.card  # type: ignore[assignment]
     origin: dict[str, Any] = {"weights_hash": other.weights_hash}
-    about = ("data", "steps", "clips_seen", "training_seconds", "training", "training_changes")
+    about = ("dataset", "steps", "clips_seen", "training_seconds", "training", "training_changes")
     origin |= {name: card[name] for name in about if name in card}
     names = other.config.classes
     if category is not None and generator.config.classes:

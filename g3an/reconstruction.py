@@ -72,7 +72,7 @@ class Encoder(nn.Module):
     Raises
     ------
     G3ANError
-        There is only one person: nothing tells appearance from motion.
+        There is only one person: nothing tells appearance from motion. Or z_a has fewer numbers than are known.
     """
 
     def __init__(
@@ -83,6 +83,8 @@ class Encoder(nn.Module):
         self.subjects = sorted(set(subjects))
         if len(self.subjects) < 2:
             raise G3ANError("Reconstruction tells appearance from motion by people; the clips show one person only.")
+        if known and config.z_a_dim < len(APPEARANCE):
+            raise G3ANError(f"z_a has {config.z_a_dim} numbers; known looks take the first {len(APPEARANCE)} of it.")
         self.z_a_dim, self.z_m_dim, self.kinds = config.z_a_dim, config.z_m_dim, max(1, len(config.classes))
         self.classes = config.classes
         people, looks = len(self.subjects), min(looks, config.z_a_dim, len(self.subjects) - 1)

@@ -251,7 +251,8 @@ def train(
         ``auto`` takes what accelerate finds, ``cpu`` stays on the processor.
     begin
         A shipped network, or the path of another, whose weights the generator begins with; its configuration must be
-        ``model``. Everything else (judges, codes of people) begins anew. The card names it, and all that it began from.
+        ``model``. Everything else (judges, codes of people) begins anew, and known looks of another data set are turned
+        to this one's. The card names it, and all that it began from.
     begin_category
         Where that one is conditional and the data have one class: the category at which its c is held.
 
@@ -268,6 +269,8 @@ def train(
     """
     run = Path(run_dir)
     checkpoints = run / "checkpoints"
+    if begin_category is not None and begin is None and not resume:
+        raise G3ANError(f"c is to be held at {begin_category!r}, but of what? Name the network to begin from (--from).")
     AcceleratorState._reset_state()  # it is one a process, and an earlier run here may have had another precision
     # The vectors of the spectral norms come out alike everywhere, and each process has its own batch statistics.
     separate = DistributedDataParallelKwargs(broadcast_buffers=False)
@@ -368,11 +371,10 @@ def train(
         begins = slice(0, 0 if state else None)
         if origins and not state:
             before = TrainConfig.from_dict(origins[-1]["training"])
-            learned_from = origins[-1].get("data", {}).get("name", dataset_name)
+            learned_from = origins[-1].get("dataset", dataset_name)
             if config.known_looks and before.known_looks and learned_from != dataset_name:
-                theirs = open_dataset(
-                    learned_from, root, split="train", length=before.clip_length, steps=before.clip_steps
-                )
+                of: Split = "all" if before.split == "all" else "train"
+                theirs = open_dataset(learned_from, root, split=of, length=before.clip_length, steps=before.clip_steps)
                 turn_looks(generator, theirs, before.seed, encoder.axes)
             begins = slice(encoder.people.shape[1], len(APPEARANCE) if before.known_looks else before.looks)
         quiet = Quiet(generator, encoder.gains, begins)

@@ -193,7 +193,7 @@ def test_a_card_says_what_of_z_a_was_known():
 def test_a_card_says_at_which_category_its_origin_was_held():
     training = TrainConfig.from_profile("faces").to_dict()
     origin = {"weights_hash": "a" * 64, "steps": 7, "clips_seen": 56, "training_seconds": 60.0, "training": training}
-    held = origin | {"data": {"name": "mug-sim"}, "category": "happy"}
+    held = origin | {"dataset": "mug-sim", "category": "happy"}
     plain, line = cards._origins([origin, held])
     assert "weights aaaaaaaaaaaa (of mug-sim, c held at happy: the norms took over what it added), trained" in line
     assert "weights aaaaaaaaaaaa, trained for 7 steps" in plain

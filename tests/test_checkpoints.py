@@ -93,12 +93,12 @@ def test_an_unconditional_network_begins_from_one_category(tmp_path: Path, mode:
             weight.data *= 20
             weight.data[-3:] = 4 * weight.data[-3:, :, :1, :1, :1]
     recompute_statistics(generator, 0, passes=4, batch=9)
-    training = {"data": {"name": "signs"}, "steps": 7, "training": {}}
+    training = {"dataset": "signs", "steps": 7, "training": {}}
     path = save_generator(tmp_path / "signs", generator, training, dtype=torch.float32)[-1]
 
     alone = Generator(ModelConfig.from_preset("small", **shape))
     (origin,) = begin_from(alone, path, "right")
-    assert (origin["category"], origin["data"]["name"]) == ("right", "signs")
+    assert (origin["category"], origin["dataset"]) == ("right", "signs")
     held = hold_category(generator, "right")
     expected = generator(z_a, z_m, torch.eye(3)[1].expand(len(z_a), -1))
     assert torch.allclose(held(z_a, z_m), expected, atol=1e-4)

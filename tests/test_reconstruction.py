@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 from copy import deepcopy
+from functools import partialmethod
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ from g3an.reconstruction import (
     NOISE,
     Encoder,
     Quiet,
+    first_weight,
     known_looks,
     noisy,
     turn_looks,
@@ -371,18 +374,50 @@ def test_an_encoder_that_knows_people_does_not_learn_them(faces):
 def test_a_generator_takes_the_known_looks_of_another_set(faces, spectral_norm):
     """Who was at one code is at another of the other set's numbers, and looks the same."""
     torch.manual_seed(0)
-    generator = Generator(CONFIG, spectral_norm).eval()
-    looks = torch.randn(2, len(APPEARANCE))  # as numbers from N(0, 1), not turned
-    z_m, c, rest = torch.randn(2, CONFIG.z_m_dim), torch.eye(2), torch.randn(2, CONFIG.z_a_dim - len(APPEARANCE))
-    theirs = Encoder(CONFIG, faces.subjects, known=True).fit(faces, count=160).axes
+    generator = Generator(CONFIG, spectral_norm)
+    looks, rest = torch.randn(5, len(APPEARANCE)), torch.randn(5, CONFIG.z_a_dim - len(APPEARANCE))
+    theirs = Encoder(ModelConfig.from_preset("small"), faces.subjects, known=True).fit(faces, count=160).axes
     mine = torch.linalg.qr(torch.randn(len(APPEARANCE), len(APPEARANCE), dtype=torch.float64))[0]
 
-    def someone(axes):
-        return generator(torch.cat([looks @ axes.float(), rest], 1), z_m, c)
+    def told(axes):
+        """What z_a adds before the first norms, with the norm of these weights left out."""
+        z_a = torch.cat([looks @ axes.float(), rest], 1)
+        first = generator.modules_g3[0]
+        return [
+            torch.einsum("ni,io...->no...", z_a, first_weight(part)[: CONFIG.z_a_dim]).detach()
+            for part in (first.conv_s, first.conv_v)
+        ]
 
-    before, otherwise = someone(theirs), someone(mine)
+    before, otherwise = told(theirs), told(mine)
     turn_looks(generator, faces, 0, mine)
-    assert torch.allclose(someone(mine), before, atol=1e-4) and (otherwise - before).abs().max() > 1e-2
+    for now, then, other in zip(told(mine), before, otherwise, strict=True):
+        assert torch.allclose(now, then, atol=1e-4) and (other - then).abs().mean() > 0.1
+
+
+def test_a_run_on_smiles_begins_from_one_on_expressions(faces, tmp_path, monkeypatch):
+    smiles = [video for video in videos("uva-nemo-sim") if video.person in (0, 1)][::3]
+    sets = {"mug-sim": faces, "uva-nemo-sim": FaceDataset("uva-nemo-sim", smiles, length=16, steps=(1,)).keep()}
+    turned = []
+    monkeypatch.setattr("g3an.training.open_dataset", lambda name, *_, **__: sets[name])
+    monkeypatch.setattr("g3an.training.turn_looks", lambda _, data, seed, axes: turned.append((data, seed, axes)))
+    monkeypatch.setattr(Encoder, "fit", partialmethod(Encoder.fit, count=160))
+    config = TrainConfig.from_profile("faces", steps=1, batch=8, reading=0.0, known_looks=True, seed=3)
+
+    def run(name, model=CONFIG, **options):
+        model = ModelConfig.from_dict({**model.to_dict(), "classes": ()})
+        return train(tmp_path / name, name, None, model, config, progress=False, device="cpu", **options)
+
+    first = run("mug-sim")
+    assert not turned
+    card = json.loads(run("uva-nemo-sim", begin=first, begin_category="happy").read_text())
+    ((data, seed, axes),) = turned
+    assert data is faces and seed == 3 and axes.shape == (len(APPEARANCE), len(APPEARANCE))
+    assert (card["origins"][0]["dataset"], card["origins"][0]["category"]) == ("mug-sim", "happy")
+    with pytest.raises(G3ANError, match="held at 'happy', but of what"):
+        run("never", begin_category="happy")
+    few = ModelConfig.from_dict({**CONFIG.to_dict(), "z_a_dim": 40})
+    with pytest.raises(G3ANError, match="z_a has 40 numbers; known looks take the first 46"):
+        Encoder(few, faces.subjects, known=True)
 
 
 def test_motion_codes_can_be_brought_to_the_distribution_of_draws(encoder):
@@ -390,6 +425,8 @@ def test_motion_codes_can_be_brought_to_the_distribution_of_draws(encoder):
     torch.manual_seed(0)
     # Codes at two places, as of clips in which something either happens or does not, and of nothing else.
     encoder.begun.zero_()[range(10), range(10)] = 1
+    with torch.no_grad():
+        encoder.motion[-1].weight.zero_()  # whatever other tests had it learn
     encoder.moves.copy_(torch.randn(encoder.moves.shape))
     plain = encoder.unlike_normal().item()
     encoder.moves[:, 0] = torch.where(encoder.moves[:, 0] > 0.5, 3.0, -1.0)
