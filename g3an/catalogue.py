@@ -160,8 +160,13 @@ def display_name(name: str) -> str:
 def provenance(generator: Generator) -> str:
     """One line for the foot of a picture: preset, training data, size of the frames and hash of the weights."""
     card = getattr(generator, "card", {})
-    seen = sum(run.get("clips_seen", 0) for run in (*card.get("origins", []), card))  # by what it began from, too
-    clips = f", {seen:,} clips seen" if "clips_seen" in card else ""
+    own = str(card.get("dataset", "unknown"))
+    seen: dict[str, int] = {}  # by what it began from, too
+    for run in (card, *card.get("origins", [])):
+        name = run.get("dataset", own)
+        seen[name] = seen.get(name, 0) + run.get("clips_seen", 0)
+    before = "".join(f" after {count:,} of {display_name(name)}" for name, count in seen.items() if name != own)
+    clips = f", {seen[own]:,} clips seen{before}" if "clips_seen" in card else ""
     print_of = getattr(generator, "weights_hash", "")
     weights = f" Weights {print_of[:12]}." if print_of else ""
     return (
@@ -433,7 +438,7 @@ class Cast:
 
 CASTS = {
     "mug": Cast(
-        "mug-sim", "MUG (simulated)", "mug", (1, 23), (9, 0), "happy",
+        "mug-sim", "MUG (simulated)", "mug", (1, 23), (3, 0), "happy",
         ("sad", "anger", "surprise", "disgust", "happy", "fear"), (("happy", "surprise"), ("anger", "fear")),
     ),
     "weizmann": Cast(

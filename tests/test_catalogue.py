@@ -294,6 +294,9 @@ def test_simulated_data_and_smoke_runs_are_called_that(compose):
     page = compose("fig06", smoke)
     assert page.stamp == stamp(smoke) and "MUG (simulated)" in page.caption
     assert "MUG (simulated), 12,345 clips seen." in page.provenance
+    earlier = [{"clips_seen": 100}, {"dataset": "mug-sim", "clips_seen": 2000}]
+    line = provenance(network(dataset="uva-nemo-sim", clips_seen=30, origins=earlier))
+    assert "trained on UvA-NEMO (simulated), 130 clips seen after 2,000 of MUG (simulated)." in line
     assert data_set(network(dataset="holiday")) == "holiday data"
     assert data_set(network(dataset="uva-nemo")) == "UvA-NEMO"
     bare = Generator(SMALL, spectral_norm=False)
