@@ -247,6 +247,8 @@ class Latest:
                 self._busy = True
                 self._changed.wait_for(lambda: self._closed, self._pause)  # newer ones replace the request meanwhile
                 if self._closed:
+                    self._busy = False
+                    self._changed.notify_all()
                     return
                 request = self._waiting.pop()
             try:

@@ -16,7 +16,7 @@ from g3an.data.faces.sets import videos
 from g3an.evaluation.factors import FactorNetwork
 from g3an.evaluation.lids import BLINK, Lids
 from g3an.following import Follower
-from g3an.training import _courses, train
+from g3an.training import _Told, train
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +43,9 @@ def test_spreads_are_those_of_what_the_reader_sees(faces, follower):
 
 def test_the_courses_of_a_batch_are_those_of_its_clips(faces):
     epoch = faces.epoch(0, 8)
-    batch = next(iter(DataLoader(epoch, 4)))
-    assert torch.equal(_courses(faces, batch), torch.stack([faces.courses(epoch[k]) for k in range(4)]))
+    batch = next(iter(DataLoader(_Told(faces, epoch), 4, sampler=range(4))))
+    assert torch.equal(batch["courses"], torch.stack([faces.courses(epoch[k]) for k in range(4)]))
+    assert torch.equal(batch["video"], torch.stack([epoch[k]["video"] for k in range(4)]))
 
 
 def test_what_is_lost_has_gradients_and_sees_frames_half_as_many(faces, follower):

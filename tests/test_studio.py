@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -169,10 +170,13 @@ def test_a_failure_becomes_one_sentence_and_work_goes_on(error, said):
     assert latest.wait(20) and work.done == ["next"]
 
 
-def test_a_closed_one_does_nothing_more():
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_closed_one_does_nothing_more(begun):
     done: list = []
     latest = Latest(done.append, done.append, pause=5)
     latest.submit(1)
+    while begun and not latest._busy:  # its thread waits for newer requests by now
+        time.sleep(0.01)
     latest.close()
     latest.submit(2)
     assert latest.wait(20) and not done
