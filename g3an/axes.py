@@ -17,7 +17,7 @@ from torch.nn.functional import avg_pool2d
 
 from g3an.generator import Generator
 from g3an.latents import Codes, generate, normal
-from g3an.reconstruction import first_weight
+from g3an.reconstruction import turn_first_weights
 
 CLIPS = 1024
 RIDGE = 0.1
@@ -64,7 +64,6 @@ def look_axes(generator: Any, clips: int = CLIPS, seed: int = 0) -> Tensor:
     return (axes * torch.where(lighter < 0, -1.0, 1.0)).float()
 
 
-@torch.no_grad()
 def turn_axes(generator: Generator, axes: Tensor) -> Generator:
     """A copy that makes of a code u what ``generator`` makes of ``axes @ u``.
 
@@ -76,9 +75,5 @@ def turn_axes(generator: Generator, axes: Tensor) -> Generator:
         A rotation, ``(z_a_dim, z_a_dim)``.
     """
     turned = deepcopy(generator)
-    first = turned.modules_g3[0]
-    beside = [first.conv_s] if "S" in turned.config.streams else []
-    for part in (*beside, first.conv_v):
-        weight = first_weight(part)
-        weight[: len(axes)] = torch.einsum("ij,i...->j...", axes, weight[: len(axes)])
+    turn_first_weights(turned, axes.T)
     return turned

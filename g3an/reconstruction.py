@@ -385,7 +385,20 @@ def turn_looks(generator: Generator, data: ClipDataset, seed: int, axes: Tensor)
         Of the looks that it is to take: the third that :func:`known_looks` returns.
     """
     _, _, before = known_looks(_factors(data), _looks(_portraits(data)), seed)
-    turn = (axes.T @ before).float()
+    turn_first_weights(generator, (axes.T @ before).float())
+
+
+@torch.no_grad()
+def turn_first_weights(generator: Generator, turn: Tensor) -> None:
+    """Let a generator make of z_a, in place, what it made of ``z_a @ turn``.
+
+    Parameters
+    ----------
+    generator
+        With a spectral norm or not.
+    turn
+        A rotation of z_a's first n numbers, ``(n, n)``.
+    """
     for weight in _weights_of_z_a(generator):
         weight[: len(turn)] = torch.einsum("ij,j...->i...", turn.to(weight), weight[: len(turn)])
 
