@@ -200,7 +200,10 @@ def _measured(found: dict[str, Any] | None) -> list[str]:
     person = "test person" if faces else "person"
     noise = ""
     if found.get("noise_energy"):
-        noise = f" ({found['noise_energy']:.2f} of the data's is noise, which pixels have where nothing moves)"
+        noise = (
+            f" ({found['noise_energy']:.2f} of the data's is noise, which pixels have where nothing moves; without it "
+            f"and what still pixels change by in generated clips: {found['movement_energy']:.2f})"
+        )
     lines = [
         f"- **Measured** on {found['clips']:,} generated clips, by {by}:",
         f"  - two z_m with one z_a and c: taken for one person in {found['same_person']:.1%} of pairs (clips of one "
@@ -237,6 +240,9 @@ def _gave_back(steps: int, training: dict[str, Any]) -> list[str]:
     if not training["reconstruction"]:
         return []
     alone = min(steps, training["reconstruction_alone"])
+    steady = ""
+    if training["flicker"]:
+        steady = f" and, weighed {training['flicker']:g}, by how pixels change from frame to frame"
     if training["allotted"]:
         return [
             f"- **Giving clips back** ({alone:,} steps of it alone): codes are drawn from N(0, 1), and each draw gives "
@@ -244,9 +250,11 @@ def _gave_back(steps: int, training: dict[str, Any]) -> list[str]:
             "first numbers of z_a are principal components of what the people look like and say who, the first of z_m "
             "say at which point of the movement the clip begins; nothing heeds the rest. So people and movements are "
             "those of the training clips, and codes between two people's give a mixture. Videos came up in proportion "
-            "to how much moves in them. Clips are compared by pixels and by perceptual maps."
+            f"to how much moves in them. Clips are compared by pixels and by perceptual maps{steady}."
         ]
-    reader = f" and, weighed {training['reading']:g}, by a reader of expressions" if training["reading"] else ""
+    reader = steady
+    if training["reading"]:
+        reader += f" and, weighed {training['reading']:g}, by a reader of expressions"
     if training["following"]:
         reader += (
             f"; one more and it follow, weighed {training['following']:g}, the course of expression, head and lids "

@@ -153,6 +153,9 @@ class TrainConfig:
     normality
         Weight of how far the motion codes that are read from clips are from N(0, 1), of which draws are: see
         :meth:`g3an.reconstruction.Encoder.unlike_normal`.
+    flicker
+        Weight of how far clips that are given back change otherwise from frame to frame than the real ones: see
+        :func:`g3an.reconstruction.flicker`.
     frozen_norms
         Whether the generator's batch norms keep their statistics, from the step at which this is set, instead of taking
         those of each batch. The mean of eight clips is off by some third of the spread over all, so from batch to
@@ -210,6 +213,7 @@ class TrainConfig:
     look_noise: float = 0.1
     known_looks: bool = False
     normality: float = 0.0
+    flicker: float = 0.0
     frozen_norms: bool = False
     allotted: bool = False
     augment: tuple[str, ...] = ()
@@ -259,8 +263,9 @@ class TrainConfig:
             )
         if self.reconstruction_alone and not self.reconstruction:
             raise G3ANError(f"reconstruction_alone is {self.reconstruction_alone}; it needs reconstruction above 0.")
-        if self.reading and not self.reconstruction:
-            raise G3ANError(f"reading is {self.reading:g}; it needs reconstruction above 0.")
+        for name in ("reading", "flicker"):
+            if getattr(self, name) and not self.reconstruction:
+                raise G3ANError(f"{name} is {getattr(self, name):g}; it needs reconstruction above 0.")
         if self.following and not self.reading:
             raise G3ANError(f"following is {self.following:g}; it needs reading above 0.")
         if self.looks < 1 or self.look_noise < 0:
@@ -270,8 +275,9 @@ class TrainConfig:
         for name in ("known_looks", "normality"):
             if getattr(self, name) and not (self.reconstruction and not self.allotted):
                 raise G3ANError(f"{name} needs reconstruction above 0, and not allotted: it is about codes of clips.")
-        if min(self.cooling, self.normality) < 0:
-            raise G3ANError(f"cooling is {self.cooling} and normality {self.normality:g}; they cannot be negative.")
+        for name in ("cooling", "normality", "flicker"):
+            if getattr(self, name) < 0:
+                raise G3ANError(f"{name} is {getattr(self, name):g}; it cannot be negative.")
         if self.allotted and (not self.reconstruction or self.following):
             raise G3ANError("allotted needs reconstruction above 0, and no following: no codes are read from clips.")
         if self.perception and not 8 <= self.perception_frames <= self.clip_length:

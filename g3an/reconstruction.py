@@ -502,3 +502,12 @@ def whitening(rows: Tensor, count: int, seed: int) -> Tensor:
 def likeness(real: list[Tensor], made: list[Tensor]) -> Tensor:
     """Mean absolute difference of maps of :class:`g3an.perception.Perception`, a mean over the maps."""
     return torch.stack([F.l1_loss(x.float(), y.float()) for x, y in zip(made, real, strict=True)]).mean()
+
+
+def flicker(real: Tensor, made: Tensor) -> Tensor:
+    """Mean absolute difference of how clips ``(batch, 3, T, H, W)`` change from each frame to the next.
+
+    What trembles by a grey level or two where nothing moves hardly counts in a mean over pixels, but is seen; and where
+    something moves, this is wrong by as much as the pixels are.
+    """
+    return (made.float().diff(dim=2) - real.diff(dim=2)).abs().mean()

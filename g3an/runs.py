@@ -31,8 +31,10 @@ from g3an.results import recorded
 
 Progress = Callable[[int, int], None]
 """Called with (cells done, cells in all)."""
-KERNEL_WORDS = ["--IPKernelApp.log_level=40"]
-"""Errors only: a kernel that talks to this machine alone warns of unencrypted connections each time it starts."""
+KERNEL_WORDS = ["--IPKernelApp.log_level=50"]
+"""Nothing short of a crash: a kernel that talks to this machine alone warns of unencrypted connections each time it
+starts, and calls it an error that it is interrupted at its end, as jupyter_client does. What fails in a cell comes by
+other ways."""
 
 
 # --- Where things are ------------------------------------------------------------------------------------------------

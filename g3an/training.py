@@ -49,13 +49,13 @@ from g3an.files import atomic_write, read_json, write_json
 from g3an.following import Follower
 from g3an.generator import Generator
 from g3an.perception import Perception, PerceptualDiscriminator, diversity_loss
-from g3an.reconstruction import MOTION_RATE, PEOPLE_RATE, Encoder, Quiet, likeness, noisy, turn_looks
+from g3an.reconstruction import MOTION_RATE, PEOPLE_RATE, Encoder, Quiet, flicker, likeness, noisy, turn_looks
 
 WITHOUT_EFFECT = frozenset(("profile", "steps", "workers", "log_every", "checkpoint_every", "sample_every",
                             "compared_clips", "statistics_passes"))  # fmt: skip
 CHANGEABLE = frozenset(("learning_rate_g", "learning_rate_d", "cooling", "ema_decay", "augment", "image_frames", "r1",
                         "r1_every", "diversity", "reconstruction", "reconstruction_alone", "reading", "look_noise",
-                        "normality", "frozen_norms"))  # fmt: skip
+                        "normality", "flicker", "frozen_norms"))  # fmt: skip
 """What a resumed run may have otherwise than before: what leaves its weights alone, and what the card then records."""
 
 LIKENESS = 0.4
@@ -698,6 +698,9 @@ def _lost(
         whole, near = likeness(known[0], perception(y[::2])), likeness(known[1], perception(encoder.near(y)))
     losses["maps"] = (whole + 2 * near) / 3
     lost = losses["pixels"] + LIKENESS * losses["maps"]
+    if config.flicker:
+        losses["flicker"] = flicker(real, made)
+        lost = lost + config.flicker * losses["flicker"]
     if reader is not None:
         losses["reading"] = reader.unlike(real, made.float())
         lost = lost + config.reading * losses["reading"]

@@ -186,6 +186,11 @@ def test_a_card_says_what_of_z_a_was_known():
     assert "the first 46 numbers of z_a are what a simulated person was drawn from" in line and "not learned" in line
     assert "kept near N(0, 1), weighed 10" in line and "has a code that is learned" not in line
     assert "rates falling over the last 50 steps" in cards._how(100, training)
+    assert "by how pixels change" not in line
+    for allotted in (False, True):
+        steady = {"flicker": 1.0, "reading": 0.0, "allotted": allotted}
+        (line,) = cards._gave_back(100, TrainConfig.from_profile("faces", **steady).to_dict())
+        assert "perceptual maps and, weighed 1, by how pixels change from frame to frame." in line
     (learned,) = cards._gave_back(100, TrainConfig.from_profile("faces").to_dict())
     assert "each person has a code that is learned, whose first 64 numbers" in learned and "N(0, 1)" not in learned
 

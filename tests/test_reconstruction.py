@@ -28,6 +28,7 @@ from g3an.reconstruction import (
     Encoder,
     Quiet,
     first_weight,
+    flicker,
     known_looks,
     noisy,
     turn_looks,
@@ -233,8 +234,39 @@ def test_reconstruction_says_what_it_needs(wrong):
         TrainConfig.from_profile("smoke", reconstruction_alone=5)
     with pytest.raises(G3ANError, match=r"reading is 0\.5; it needs reconstruction"):
         TrainConfig.from_profile("smoke", reading=0.5)
+    with pytest.raises(G3ANError, match=r"flicker is 0\.5; it needs reconstruction"):
+        TrainConfig.from_profile("smoke", flicker=0.5)
+    with pytest.raises(G3ANError, match=r"flicker is -1; it cannot be negative"):
+        TrainConfig.from_profile("smoke", **(settings | {"flicker": -1.0}))
     with pytest.raises(G3ANError, match=r"following is 0\.5; it needs reading"):
         TrainConfig.from_profile("smoke", following=0.5)
+
+
+def test_flicker_is_what_changes_between_frames_and_nothing_else(clips):
+    videos = clips[0][:, :, :8]
+    assert flicker(videos, videos + 0.5) < 1e-6 < float((videos + 0.5 - videos).abs().mean())
+    tremble = torch.tensor([0.0, 0.02]).repeat(4)[:, None, None]
+    made = (videos + tremble).bfloat16().requires_grad_()
+    assert flicker(videos, made) == pytest.approx(0.02, abs=0.002), "each frame is 0.02 from its neighbours"
+    flicker(videos, made).backward()
+    assert made.grad is not None and made.grad.abs().amax() > 0
+
+
+def test_a_run_heeds_flicker_and_logs_it(tmp_path, monkeypatch):
+    fit = Encoder.fit
+    monkeypatch.setattr(Encoder, "fit", lambda encoder, data, seed: fit(encoder, data, seed, count=160))
+    hashes = set()
+    for weight in (0.0, 1.0):
+        config = TrainConfig.from_profile(
+            "smoke", steps=1, batch=8, together=4, perception=1.0, reconstruction=5.0, reconstruction_alone=1,
+            mirror=False, sample_every=1, flicker=weight,
+        )  # fmt: skip
+        run = tmp_path / f"{weight}"
+        card = train(run, "shapes", None, CONFIG_SHAPES, config, progress=False, device="cpu")
+        hashes.add(json.loads(card.read_text())["weights_hash"])
+        (line,) = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()][:1]
+        assert ("loss_flicker" in line) == bool(weight)
+    assert len(hashes) == 2
 
 
 def test_a_reader_is_for_data_whose_factors_are_known(tmp_path):

@@ -267,6 +267,8 @@ def measure_actions(
         own = [mine[(actions == kind) & (who == person)] for kind in set(actions) for person in set(who)]
         over_codes[name] = _variance(its.reshape(-1, motions, its.shape[1])) / within_class
         one_person[name] = _variance([some for some in own if len(some) > 1]) / within_class
+    noise, made_noise = noise_energy(real), noise_energy(made)
+    motion_energy = energy(made) / energy(real)
     return Report(
         category_accuracy=float((action_probe(moves, actions).predict(made_moves) == wanted).mean()),
         category_accuracy_data=float((leave_one_person_out(moves, actions, who) == actions).mean()),
@@ -274,8 +276,9 @@ def measure_actions(
         same_person_data=float((np.concatenate(same) < threshold).mean()),
         same_person=float((within < threshold).mean()),
         diversity=float(spread / np.concatenate(different).mean()),
-        motion_energy=energy(made) / energy(real),
-        noise_energy=noise_energy(real),
+        motion_energy=motion_energy,
+        noise_energy=noise,
+        movement_energy=motion_energy * (1 - made_noise) / max(1 - noise, 1e-12),
         motion_variance=over_codes,
         motion_variance_person=one_person,
         clips=len(made),

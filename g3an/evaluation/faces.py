@@ -51,6 +51,9 @@ class Report:
         Mean absolute change from frame to frame, generated over data.
     noise_energy
         The share of the data's that pixels have where nothing moves (:func:`noise_energy`); None: not measured.
+    movement_energy
+        Motion energy without that share of the data's and of the generated clips' own, generated over data; None: not
+        measured.
     motion_variance
         For each of MOVES the variance over z_m with z_a and c fixed, over that of the data within a class.
     motion_variance_person
@@ -70,6 +73,7 @@ class Report:
     clips: int
     motion_variance_person: dict[str, float] = field(default_factory=dict)
     noise_energy: float | None = None
+    movement_energy: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, rounded to what 1,000 clips can tell."""

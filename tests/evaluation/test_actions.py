@@ -92,6 +92,7 @@ def test_a_perfect_generator_is_found_perfect(run):
     assert report.diversity == pytest.approx(1, abs=0.25) and report.motion_energy == pytest.approx(1, abs=0.1)
     assert report.motion_variance == pytest.approx({"where_it_moves": 1, "when_it_moves": 1}, abs=0.3)
     assert report.motion_variance_person == pytest.approx({"where_it_moves": 1, "when_it_moves": 1}, abs=0.3)
+    assert report.movement_energy == pytest.approx(report.motion_energy, abs=0.05), "drawn clips have no noise"
     assert report.clips == PEOPLE * 4 * MOTIONS and report.identity_threshold < 0
 
 
@@ -103,6 +104,18 @@ def test_each_failure_shows_in_its_own_number(run):
     assert run(lambda person, kind, motion: like_the_data(0, kind, motion)).diversity < 0.2
     assert run(lambda person, kind, motion: like_the_data(motion, kind, motion)).same_person < 0.2
     assert run(lambda *codes: like_the_data(*codes)[:, :1].expand(3, 16, 64, 64)).motion_energy == 0
+
+
+def test_noise_that_a_network_makes_is_no_movement(run):
+    random = torch.Generator().manual_seed(0)
+
+    def noisy(*codes):
+        clip = like_the_data(*codes)
+        return (clip + 0.02 * torch.rand(clip.shape, generator=random) - 0.01).clamp(-1, 1)
+
+    plain, report = run(like_the_data), run(noisy)
+    assert report.motion_energy > 2 * plain.motion_energy
+    assert report.movement_energy == pytest.approx(plain.movement_energy, rel=0.3)
 
 
 def test_noise_is_told_from_movement():
