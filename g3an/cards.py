@@ -119,8 +119,8 @@ def measured(generator: Any, data: ClipDataset, steps: list[int]) -> Report | No
 
 _CURVES = {
     "loss_video": "D_V", "loss_image": "D_I", "loss_generator": "G", "loss_pixels": "pixels",
-    "loss_maps": "perceptual maps", "loss_reading": "what a reader sees", "loss_courses": "courses",
-    "loss_normality": "distance of z_m from N(0, 1)",
+    "loss_maps": "perceptual maps", "loss_flicker": "changes from frame to frame",
+    "loss_reading": "what a reader sees", "loss_courses": "courses", "loss_normality": "distance of z_m from N(0, 1)",
 }  # fmt: skip
 
 
@@ -240,9 +240,9 @@ def _gave_back(steps: int, training: dict[str, Any]) -> list[str]:
     if not training["reconstruction"]:
         return []
     alone = min(steps, training["reconstruction_alone"])
-    steady = ""
-    if training["flicker"]:
-        steady = f" and, weighed {training['flicker']:g}, by how pixels change from frame to frame"
+    others = {"flicker": "how pixels change from frame to frame", "reading": "a reader of expressions"}
+    compared = [f", weighed {training[name]:g}, by {what}" for name, what in others.items() if training[name]]
+    reader = "".join([*compared[:-1], *(f" and{last}" for last in compared[-1:])])
     if training["allotted"]:
         return [
             f"- **Giving clips back** ({alone:,} steps of it alone): codes are drawn from N(0, 1), and each draw gives "
@@ -250,11 +250,8 @@ def _gave_back(steps: int, training: dict[str, Any]) -> list[str]:
             "first numbers of z_a are principal components of what the people look like and say who, the first of z_m "
             "say at which point of the movement the clip begins; nothing heeds the rest. So people and movements are "
             "those of the training clips, and codes between two people's give a mixture. Videos came up in proportion "
-            f"to how much moves in them. Clips are compared by pixels and by perceptual maps{steady}."
+            f"to how much moves in them. Clips are compared by pixels and by perceptual maps{reader}."
         ]
-    reader = steady
-    if training["reading"]:
-        reader += f" and, weighed {training['reading']:g}, by a reader of expressions"
     if training["following"]:
         reader += (
             f"; one more and it follow, weighed {training['following']:g}, the course of expression, head and lids "

@@ -412,9 +412,9 @@ class Cast:
     label, stem
         Name of the data set in words and in files.
     subjects, motions
-        Seeds of subject 1 and subject 2, and of the two motions. People are chosen among the first twenty-four
-        so that they can be told apart and (of faces) the factor network reads their six expressions well, motions among
-        the first twelve so that they do not begin alike: the figures are to show what z_a and z_m change.
+        Seeds of subject 1 and subject 2, and of the two motions, chosen among the first twenty-four: people so that
+        they can be told apart and (of faces) the factor network reads their six expressions well, motions so that they
+        do not begin or end alike. The figures are to show what z_a and z_m change.
     category
         Of the videos in which a dimension is varied; None for an unconditional network.
     panels
@@ -446,7 +446,7 @@ CASTS = {
         (("wave1", "wave2"), ("jack", "bend")),
     ),
     "uva-nemo": Cast(
-        "uva-nemo-sim", "UvA-NEMO (simulated)", "uva_nemo", (1, 17), (7, 9), None, (), ((None, None),), (9, 18),
+        "uva-nemo-sim", "UvA-NEMO (simulated)", "uva_nemo", (1, 17), (10, 18), None, (), ((None, None),), (9, 18),
     ),
 }  # fmt: skip
 """By data set, in the order of the appendix."""

@@ -233,7 +233,7 @@ class Generator(nn.Module):
                 h_v = self.attention[str(number)](h_v)
         if frames is not None and not early:
             h_v = h_v[:, :, frames]
-        # Not in bfloat16, whose steps near 1 are a grey level: what trembles less could not be unlearned.
+        # Not in bfloat16, whose steps near 1 are half a grey level: what trembles less could hardly be unlearned.
         with torch.autocast(h_v.device.type, enabled=False):
             seen["output"] = torch.tanh(self.to_rgb(h_v.to(self.to_rgb.weight)))
         return seen["output"]
