@@ -37,7 +37,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP MPLBACKEND VIRTUAL_ENV
 .PHONY: setup figures test notebooks report lint validate clean
 
 figures: $(STAMP)
-	"$(PY)" -m g3an figures $(if $(FORCE),--force)
+	"$(PY)" -m g3an figures $(if $(filter-out 0 no false,$(FORCE)),--force)
 
 test: $(STAMP)
 	"$(PY)" -m pytest tests notebooks -n logical --maxprocesses 8 --dist loadfile \

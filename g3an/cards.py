@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+from contextlib import ExitStack
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -55,25 +56,55 @@ def ship(
     -------
     Path
         The card for programs.
+
+    Raises
+    ------
+    G3ANError
+        Notes that lack something, a run that is missing, lacks a file or is of other data, or a folder that cannot be
+        written; weights that lie there are then as they were. Otherwise as :func:`describe`.
     """
     run, folder = Path(run_dir), Path(folder)
+    _check_notes(notes)
     described = read_json(run / "config.json")
     trained = read_json(run / f"{which}.json")
     if trained["dataset"] != data.name:
         raise G3ANError(f"{run} was trained on {trained['dataset']}, not on {data.name}.")
-    for old in folder.glob(f"{name}*.safetensors"):
-        old.unlink()
-    files = []
+    records = [record for record in _logged(run / "log.jsonl") if record["step"] <= trained["steps"]]
     for file in trained["files"]:
-        files.append(file.replace(which, name, 1))
-        with atomic_write(folder / files[-1]) as temporary:
-            shutil.copyfile(run / file, temporary)
-    records = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    records = [record for record in records if record["step"] <= trained["steps"]]
+        if not (run / file).is_file():
+            raise G3ANError(f"{run / file} does not exist, but {which}.json there names it; copy the run again.")
+    path = folder / f"{name}.json"
+    old = read_json(path).get("files", []) if path.is_file() else []
+    files = [file.replace(which, name, 1) for file in trained["files"]]
+    with ExitStack() as copied:  # all are copied before the first replaces anything
+        for source, file in zip(trained["files"], files, strict=True):
+            shutil.copyfile(run / source, copied.enter_context(atomic_write(folder / file)))
     card = {**trained, **notes, "name": name, "files": files, "data": described["data"], "curve": _thinned(records)}
     card["software"] = {"python": platform.python_version(), "torch": torch.__version__}
-    write_json(folder / f"{name}.json", card)
-    return describe(folder / f"{name}.json", data)
+    write_json(path, card)
+    for file in set(old) - set(files):
+        (folder / Path(file).name).unlink(missing_ok=True)
+    return describe(path, data)
+
+
+def _check_notes(notes: dict[str, Any]) -> None:
+    """What a card cannot do without, told before anything is measured."""
+    for name in ("machine", "licence"):
+        if not isinstance(notes.get(name), str) or not notes[name]:
+            raise G3ANError(f"The notes for a card lack {name!r}, a sentence or a word; give it.")
+    for name, needed in (("limits", True), ("history", False)):
+        told = notes.get(name, None if needed else [])
+        if not isinstance(told, list) or not all(isinstance(sentence, str) for sentence in told):
+            raise G3ANError(f"The notes for a card need {name!r} as a list of sentences, not {told!r}.")
+
+
+def _logged(path: Path) -> list[dict[str, float]]:
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError:
+        raise G3ANError(f"{path} does not exist; a run's log is part of its card.") from None
+    except (ValueError, OSError) as error:
+        raise G3ANError(f"{path} cannot be read as lines of JSON ({error}).") from error
 
 
 def describe(path: str | Path, data: ClipDataset) -> Path:
@@ -85,6 +116,12 @@ def describe(path: str | Path, data: ClipDataset) -> Path:
         Of the card for programs: all that it holds is kept but for what is measured.
     data
         As for :func:`ship`.
+
+    Raises
+    ------
+    G3ANError
+        The card, its weights or the extractor's are missing or damaged, the data are others than it can be measured
+        on, or the folder cannot be written.
     """
     path, card = Path(path), read_json(path)
     folder, name, steps = path.parent, path.stem, card["training"]["clip_steps"]
@@ -107,6 +144,11 @@ def measured(generator: Any, data: ClipDataset, steps: list[int]) -> Report | No
 
     Faces are read by the network that learned from simulated ones, people in action (Weizmann) by probes of the real
     clips, at the frame ``steps`` of the training.
+
+    Raises
+    ------
+    G3ANError
+        As :func:`g3an.evaluation.faces.measure` and :func:`g3an.evaluation.actions.measure_actions`.
     """
     if isinstance(data, FaceDataset):
         return measure(generator, data.name, data.readers[0].cache)
@@ -240,9 +282,10 @@ def _gave_back(steps: int, training: dict[str, Any]) -> list[str]:
     if not training["reconstruction"]:
         return []
     alone = min(steps, training["reconstruction_alone"])
-    others = {"flicker": "how pixels change from frame to frame", "reading": "a reader of expressions"}
-    compared = [f", weighed {training[name]:g}, by {what}" for name, what in others.items() if training[name]]
-    reader = "".join([*compared[:-1], *(f" and{last}" for last in compared[-1:])])
+    others = {"flicker": "by how pixels change from frame to frame", "reading": "by a reader of expressions"}
+    weighed = [f"{what} (weight {training[name]:g})" for name, what in others.items() if training[name]]
+    *first, last = ["by pixels", "by perceptual maps", *weighed]
+    compared = f"Clips are compared {', '.join(first)} and {last}."
     if training["allotted"]:
         return [
             f"- **Giving clips back** ({alone:,} steps of it alone): codes are drawn from N(0, 1), and each draw gives "
@@ -250,15 +293,16 @@ def _gave_back(steps: int, training: dict[str, Any]) -> list[str]:
             "first numbers of z_a are principal components of what the people look like and say who, the first of z_m "
             "say at which point of the movement the clip begins; nothing heeds the rest. So people and movements are "
             "those of the training clips, and codes between two people's give a mixture. Videos came up in proportion "
-            f"to how much moves in them. Clips are compared by pixels and by perceptual maps{reader}."
+            f"to how much moves in them. {compared}"
         ]
+    read_from = "it"
     if training["following"]:
-        reader += (
-            f"; one more and it follow, weighed {training['following']:g}, the course of expression, head and lids "
-            "(`g3an/following.py`); z_m is read from the real clip's known courses, too"
+        compared += (
+            " Further readers compare the course of expression, head and lids "
+            f"(weight {training['following']:g}; `g3an/following.py`)."
         )
-    if training["normality"]:
-        reader += f", and kept near N(0, 1), weighed {training['normality']:g}"
+        read_from = "it and from its known courses"
+    near = f"; these codes are kept near N(0, 1) (weight {training['normality']:g})" if training["normality"] else ""
     blurred = f"; in training noise of {training['look_noise']:g} was added" if training["look_noise"] > NOISE else ""
     if training["known_looks"]:
         people = (
@@ -274,7 +318,7 @@ def _gave_back(steps: int, training: dict[str, Any]) -> list[str]:
     return [
         f"- **Giving clips back** ({alone:,} steps of it alone, `g3an/reconstruction.py`): {people} that the network "
         f"was kept from heeding{blurred}, so the first dimensions say much by construction. Each clip has a motion "
-        f"code that is read from it. Clips are compared by pixels, by perceptual maps{reader}."
+        f"code z_m that is read from {read_from}{near}. {compared}"
     ]
 
 
@@ -282,6 +326,10 @@ def _origins(origins: list[dict[str, Any]]) -> list[str]:
     """The networks whose weights it began with, and theirs, oldest first."""
     lines = []
     for origin in origins:
+        if not origin.get("training"):  # converted from elsewhere, say
+            weights = f"{origin['weights_hash'][:12]}{_held(origin)}"
+            lines.append(f"- **Began from** weights {weights}, whose card says nothing of a training.")
+            continue
         training = TrainConfig.from_dict(origin["training"]).to_dict()
         changes = "; ".join(
             f"after step {change['after_step']:,}: {_settings(change)}" for change in origin.get("training_changes", [])
@@ -298,7 +346,8 @@ def _origins(origins: list[dict[str, Any]]) -> list[str]:
 def _held(origin: dict[str, Any]) -> str:
     if "category" not in origin:
         return ""
-    return f" (of {origin['dataset']}, c held at {origin['category']}: the norms took over what it added)"
+    dataset = origin.get("dataset", "unknown data")
+    return f" (of {dataset}, c held at {origin['category']}: the norms took over what it added)"
 
 
 def _perceived(steps: int, training: dict[str, Any]) -> list[str]:

@@ -7,13 +7,15 @@ notebooks and tests go through :func:`draw`, so that a figure looks the same whe
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from g3an.architecture import TABLE_1
 from g3an.errors import G3ANError
 from g3an.generator import Generator
 from g3an.latents import Codes, combine, generate, switch_motion, to_uint8, traverse
@@ -23,6 +25,7 @@ from g3an.plotting import Drawn, Panel, draw_panels
 # How a category is written in a picture; others keep their own name.
 SPELLED = {"wave1": "one-hand waving", "wave2": "two-hands waving", "jack": "jumping jack", "bend": "bending"}
 DATA_SETS = {"weizmann": "Weizmann", "mug": "MUG", "uva-nemo": "UvA-NEMO", "ucf101": "UCF101", "shapes": "shapes"}
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
 
@@ -36,23 +39,21 @@ class Figure:
         Key in the catalogue: ``fig06``.
     number
         As the reader sees it: ``Figure 6``, ``Table 1``, ``Additional figure``.
-    name
-        Stem of its files.
-    title, caption, alt
-        A heading; the appendix's caption (``{data}`` is the data set, ``*…*`` italics); a description for those who
-        cannot see it.
+    name, title, caption, alt
+        Stem of its files; a heading; the appendix's caption (``*…*`` is in italics); a description for those who cannot
+        see it. What depends on the network and the parameters stands in braces until :meth:`told` fills it in.
     notebook
         Stem of the notebook that draws it.
-    kind
-        ``diagram``, ``table``, ``generation``, ``appearance``, ``motion``, ``longer`` or ``switch``.
     draw
         Function of (figure, generator, **parameters).
     parameters
         Its parameters where they differ from the function's own defaults.
     weights
-        Name of the shipped weights it is drawn from; empty where it needs no trained network.
+        Of the network it is drawn from: the shipped one's name, or a path; empty where it needs no trained network.
     animated
         Whether a GIF goes with it.
+    seeds
+        Of its codes, in words; filled in by :meth:`told`.
     """
 
     id: str
@@ -62,11 +63,11 @@ class Figure:
     caption: str
     alt: str
     notebook: str
-    kind: str
     draw: Callable[..., Drawn]
     parameters: dict[str, Any] = field(default_factory=dict)
     weights: str = ""
     animated: bool = False
+    seeds: str = ""
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -74,34 +75,65 @@ class Figure:
         accepted = list(inspect.signature(self.draw).parameters.values())[2:]
         return {parameter.name: parameter.default for parameter in accepted} | self.parameters
 
+    def told(self, generator: Generator | None = None, **overrides: Any) -> Figure:
+        """The same figure in words, as :func:`draw` draws it from these; by default from the shipped network."""
+        data = display_name(self.weights) if generator is None else data_set(generator)
+        parameters = self.defaults | overrides
+        words = _words(parameters, data)
+        filled = {part: getattr(self, part).format_map(words) for part in ("name", "title", "caption", "alt")}
+        seeds = {code: [n for name in names for n in _list(parameters.get(name, []))] for code, names in _SEEDS.items()}
+        told = ", ".join(f"{code} {_listed([str(n) for n in own])}" for code, own in seeds.items() if own)
+        seeded = {name for names in _SEEDS.values() for name in names}
+        changed = any(overrides[name] != self.defaults[name] for name in seeded & overrides.keys())
+        card = {"name": self.weights} if generator is None else getattr(generator, "card", {})
+        if told and self.id in CATALOGUE and card.get("name") == self.weights and not changed:
+            told += ", chosen by looking"
+        return replace(self, **filled, seeds=told)
 
-def draw(figure_id: str, generator: Generator | None = None, **overrides: Any) -> Drawn:
-    """Draw a figure of the catalogue.
+
+_SEEDS = {
+    "z_a": ("subject", "subjects"),
+    "z_m": ("motion", "motions"),
+}
+"""Parameters that are seeds, by the code that is drawn from them."""
+
+
+def draw(figure_id: str | Figure, generator: Generator | None = None, **overrides: Any) -> Drawn:
+    """Draw a figure.
 
     Parameters
     ----------
+    figure_id
+        Of the catalogue, such as ``fig06``; or a figure of :func:`own_figures`.
     generator
         The trained network, from :func:`g3an.checkpoints.load_generator`; diagrams and Table 1 do without one.
     overrides
         Values for some of the figure's parameters (see ``CATALOGUE[figure_id].defaults``).
+
+    Returns
+    -------
+    Drawn
+        The page and, of videos, its animation: frames ``(T, H, W, 3)`` uint8.
 
     Raises
     ------
     G3ANError
         There is no such figure or parameter, or the network cannot draw it (it lacks a category, say).
     """
-    figure = find(figure_id)
+    figure = find(figure_id) if isinstance(figure_id, str) else figure_id
     unknown = sorted(set(overrides) - set(figure.defaults))
     if unknown:
         takes = ", ".join(figure.defaults) or "no parameters"
-        raise G3ANError(f"{figure_id} has no parameter {', '.join(unknown)}; it takes {takes}.")
+        raise G3ANError(f"{figure.id} has no parameter {', '.join(unknown)}; it takes {takes}.")
     if figure.weights and generator is None:
-        raise G3ANError(f"{figure_id} is drawn from trained weights; give load_generator('{figure.weights}'), say.")
-    return figure.draw(figure, generator, **(figure.defaults | overrides))
+        raise G3ANError(f"{figure.id} is drawn from trained weights; give load_generator('{figure.weights}'), say.")
+    return figure.draw(figure.told(generator, **overrides), generator, **(figure.defaults | overrides))
 
 
 def select(words: Sequence[str]) -> list[str]:
     """Ids of the figures that someone asks for: ``4``, ``fig04``, ``16`` (all that are Figure 16), ``table1``.
+
+    Several may stand in one word, ``4,5``; capitals and the word "figure" are understood.
 
     Raises
     ------
@@ -109,8 +141,9 @@ def select(words: Sequence[str]) -> list[str]:
         A word names no figure.
     """
     chosen = []
-    for word in words:
-        stem = f"fig{int(word):02d}" if word.isdecimal() and int(word) < 100 else word
+    for word in [part for words_of in words for part in words_of.split(",") if part]:
+        number = re.fullmatch(r"(?:fig(?:ure)?)?[ _.]*(\d{1,2})", word.strip().lower())
+        stem = f"fig{int(number[1]):02d}" if number else word.strip().lower()
         found = [name for name in CATALOGUE if name == stem or name.startswith(f"{stem}_")]
         if not found:
             raise G3ANError(f"There is no figure '{word}'.{did_you_mean(word, CATALOGUE)}")
@@ -120,8 +153,12 @@ def select(words: Sequence[str]) -> list[str]:
 
 def cast_of(figure_id: str) -> str:
     """The data set whose people a figure shows, a key of :data:`CASTS`."""
-    weights = find(figure_id).weights
-    return next((name for name, cast in CASTS.items() if cast.weights == weights), "")
+    return cast_named(find(figure_id).weights)
+
+
+def cast_named(name: str) -> str:
+    """The key of :data:`CASTS` for a data set's or a shipped network's name: ``mug`` for both; empty where none is."""
+    return next((key for key, cast in CASTS.items() if name and name in (key, cast.weights)), "")
 
 
 def casts_of(notebook: str = "") -> list[str]:
@@ -165,12 +202,13 @@ def provenance(generator: Generator) -> str:
     for run in (card, *card.get("origins", [])):
         name = run.get("dataset", own)
         seen[name] = seen.get(name, 0) + run.get("clips_seen", 0)
-    before = "".join(f" after {count:,} of {display_name(name)}" for name, count in seen.items() if name != own)
+    earlier = [f"{count:,} of {display_name(name)}" for name, count in seen.items() if name != own]
+    before = f" after {_listed(earlier)}" if earlier else ""
     clips = f", {seen[own]:,} clips seen{before}" if "clips_seen" in card else ""
     print_of = getattr(generator, "weights_hash", "")
     weights = f" Weights {print_of[:12]}." if print_of else ""
     return (
-        f"Drawn by this project's network: preset {generator.config.preset}, "
+        f"Network: preset {generator.config.preset}, "
         f"trained on {data_set(generator)}{clips}.{weights} Frames of 64×64 pixels."
     )
 
@@ -181,9 +219,10 @@ def stamp(generator: Generator) -> str:
     return "smoke run: this network is not trained, it only shows that everything works" if smoke else ""
 
 
-def _page(figure: Figure, generator: Generator, panels: Sequence[Panel], across: int = 1, **words: str) -> Drawn:
-    caption = f"{figure.number}: {figure.caption.format(data=data_set(generator), **words)}"
-    return draw_panels(panels, caption, provenance(generator), stamp(generator), scale=2, across=across)
+def _page(figure: Figure, generator: Generator, panels: Sequence[Panel], across: int = 1) -> Drawn:
+    caption = f"{figure.number}: {figure.caption}"
+    small = f"{provenance(generator)} Seeds: {figure.seeds}."
+    return draw_panels(panels, caption, small, stamp(generator), scale=2, across=across)
 
 
 def _letters(count: int) -> str:
@@ -196,6 +235,74 @@ def _videos(generator: Generator, codes: Codes) -> np.ndarray:
     """(B, T, 64, 64, 3) uint8, computed in float64: another thread count or processor changes the last bits of a sum,
     and from float32 those reach some pixels, from which a GIF would choose another palette."""
     return to_uint8(generate(deepcopy(generator).double(), codes, batch=4))
+
+
+# --- Words ------------------------------------------------------------------------------------------------------------
+
+
+def _words(parameters: Mapping[str, Any], data: str) -> dict[str, str]:
+    """What stands for the braces of a figure's title, caption and description."""
+    subjects, motions = _list(parameters.get("subjects", [])), _list(parameters.get("motions", []))
+    asked = [category for category in parameters.get("categories", ()) if category]
+    values = parameters.get("values", ())
+    dimensions = _list(parameters.get("dimensions", parameters.get("dimension", [])))
+    panels = next(
+        (len(parameters[name]) for name in ("first_actions", "lengths", "dimensions") if name in parameters),
+        len(subjects) * max(1, len(asked)),
+    )
+    letters = _letters(panels)
+    spoken = [f"{spelled(c)} ({letter})" for letter, c in zip(letters, asked * len(subjects), strict=False)]
+    one = panels == 1
+    return {
+        "data": data,
+        "data_set": data if data.endswith(" data") else f"{data} dataset",
+        "panels": _counted(panels, "panel").capitalize(),
+        "people": _counted(len(subjects), "person", "people"),
+        "who": _listed(parameters.get("names", ())),
+        "asked": ", ".join(spoken),
+        "motions": _counted(len(motions), "row"),
+        "ways": _counted(len(motions), "different $z_m$", "different $z_m$"),
+        "videos": _counted(len(motions), "different video"),
+        "rows": _counted(len(values), "row"),
+        "values": _listed(_signed(values)),
+        "lengths": _listed([str(length) for length in parameters.get("lengths", ())]),
+        "letters": _listed([f"*{letter}*" for letter in letters]),
+        "are": "is" if one else "are",
+        "results": "the result" if one else "results",
+        "codes": _counted(len(subjects), "randomly sampled $z_a$", "randomly sampled $z_a$"),
+        "ordinal": ordinal(dimensions[0]) if dimensions else "",
+        "ordinals": _listed([f"*{ordinal(dimension)}*" for dimension in dimensions]),
+        "plain_ordinals": _listed([ordinal(dimension) for dimension in dimensions]),
+        "dimensions": "dimension" if len(dimensions) == 1 else "dimensions",
+    }
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, Sequence) else [value]
+
+
+def _counted(count: int, one: str, several: str = "") -> str:
+    """``one row``, ``two rows``, ``13 rows``."""
+    number = _NUMBERS[count] if count < len(_NUMBERS) else str(count)
+    return f"{number} {one if count == 1 else several or one + 's'}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    """a; a and b; a, b and c."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def ordinal(dimension: int) -> str:
+    """Dimension 0 is the appendix's "first"; 20 is the "21st"."""
+    if 0 <= dimension < len(ORDINALS):
+        return ORDINALS[dimension]
+    number = dimension + 1
+    teen = 10 < number % 100 < 14
+    return f"{number}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+
+
+def _signed(values: Sequence[float]) -> tuple[str, ...]:
+    return tuple("0" if value == 0 else f"{value:+g}".replace("-", "\N{MINUS SIGN}") for value in values)
 
 
 # --- Conditional generation (Figs. 4 to 7) ----------------------------------------------------------------------------
@@ -242,7 +349,7 @@ def _draw_appearance(
         base = combine(generator.config, subject, motion, category)
         videos = _videos(generator, traverse(base, "appearance", dimension, values))
         panels.append(Panel(f"{letter}: subject {number}", videos, _signed(values), columns=len(values)))
-    return _page(figure, generator, panels, ordinal=ordinal(dimension))
+    return _page(figure, generator, panels)
 
 
 def _draw_motion(
@@ -262,27 +369,7 @@ def _draw_motion(
         videos = _videos(generator, traverse(base, "motion", dimension, values))
         label = f"{letter}: {ordinal(dimension)} dimension"
         panels.append(Panel(label, videos, _signed(values), columns=len(values)))
-    return _page(figure, generator, panels, 1, **panels_in_words(dimensions))
-
-
-def panels_in_words(dimensions: Sequence[int]) -> dict[str, str]:
-    """For a caption: ``letters``, the panels' names, and ``ordinals``, those of their dimensions."""
-    letters = [f"*{letter}*" for letter in _letters(len(dimensions))]
-    return {"letters": _listed(letters), "ordinals": _listed([f"*{ordinal(dimension)}*" for dimension in dimensions])}
-
-
-def _listed(words: Sequence[str]) -> str:
-    """a; a and b; a, b and c."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
-def ordinal(dimension: int) -> str:
-    """Dimension 0 is the appendix's "first"."""
-    return ORDINALS[dimension] if 0 <= dimension < len(ORDINALS) else f"{dimension + 1}th"
-
-
-def _signed(values: Sequence[float]) -> tuple[str, ...]:
-    return tuple("0" if value == 0 else f"{value:+g}".replace("-", "\N{MINUS SIGN}") for value in values)
+    return _page(figure, generator, panels)
 
 
 # --- Motion switch (Fig. 16) ------------------------------------------------------------------------------------------
@@ -292,10 +379,8 @@ def _draw_switch(
     figure: Figure,
     generator: Generator,
     *,
-    first_subject: int = 1,
-    second_subject: int = 2,
-    first_motion: int = 1,
-    second_motion: int = 2,
+    subjects: Sequence[int] = (1, 2),
+    motions: Sequence[int] = (1, 2),
     first_actions: Sequence[str | None] = ("wave1",),
     second_actions: Sequence[str | None] = ("wave2",),
 ) -> Drawn:
@@ -304,11 +389,13 @@ def _draw_switch(
     Actions None are those of an unconditional network, which switches z_m alone.
     """
     _same_length(first_actions=first_actions, second_actions=second_actions)
+    if len(subjects) != 2 or len(motions) != 2:
+        raise G3ANError(f"A switch wants two subjects and two motions, not {len(subjects)} and {len(motions)}.")
     config, panels = generator.config, []
     names = _letters(len(first_actions))
     for letter, here, there in zip(names, first_actions, second_actions, strict=True):
-        a = combine(config, first_subject, first_motion, here)
-        b = combine(config, second_subject, second_motion, there)
+        a = combine(config, subjects[0], motions[0], here)
+        b = combine(config, subjects[1], motions[1], there)
         videos = _videos(generator, Codes.cat([a, b, *switch_motion(a, b)]))
         asked = here is not None and there is not None
         rows = tuple(
@@ -389,16 +476,14 @@ def _draw_attention(figure: Figure, generator: Generator | None) -> Drawn:
 # --- The catalogue ----------------------------------------------------------------------------------------------------
 
 _CONDITIONAL = (
-    "Conditionally generated samples from G³AN on {data} dataset. Each row represents the result generated by "
-    "combining a one-hot category label with the same $z_a$ and randomly sampled $z_m$ as input."
+    "Conditionally generated samples from G³AN on {data_set}. Each row represents the result generated by combining a "
+    "one-hot category label with the same $z_a$ and randomly sampled $z_m$ as input."
 )
-_APPEARANCE = (
-    "Results of manipulating *{ordinal} dimension* in appearance representation on {data} dataset. *a* and *b* are "
-    "results from two randomly sampled $z_a$. From top to bottom in each sub-figure, values of *{ordinal} dimension* "
-    "are increased."
-)
-_NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six")
 _ROWS = "each row is one video, its frames from left to right"
+
+
+OWN = "own"
+"""In place of a data set's name: a network whose categories are not those of a data set of the appendix."""
 
 
 @dataclass(frozen=True)
@@ -408,9 +493,9 @@ class Cast:
     Attributes
     ----------
     weights
-        Name of the shipped network.
-    label, stem
-        Name of the data set in words and in files.
+        Name of the shipped network, or the path of another.
+    stem
+        Name of the data set in files.
     subjects, motions
         Seeds of subject 1 and subject 2, and of the two motions, chosen among the first twenty-four: people so that
         they can be told apart and (of faces) the factor network reads their six expressions well, motions so that they
@@ -426,7 +511,6 @@ class Cast:
     """
 
     weights: str
-    label: str
     stem: str
     subjects: tuple[int, int]
     motions: tuple[int, int]
@@ -438,35 +522,33 @@ class Cast:
 
 CASTS = {
     "mug": Cast(
-        "mug-sim", "MUG (simulated)", "mug", (1, 23), (3, 0), "happy",
-        ("sad", "anger", "surprise", "disgust", "happy", "fear"), (("happy", "surprise"), ("anger", "fear")),
+        "mug-sim", "mug", (1, 23), (3, 0), "happy", ("sad", "anger", "surprise", "disgust", "happy", "fear"),
+        (("happy", "surprise"), ("anger", "fear")),
     ),
     "weizmann": Cast(
-        "weizmann", "Weizmann", "weizmann", (23, 7), (7, 3), "wave2", ("wave1", "wave2"),
-        (("wave1", "wave2"), ("jack", "bend")),
+        "weizmann", "weizmann", (23, 7), (7, 3), "wave2", ("wave1", "wave2"), (("wave1", "wave2"), ("jack", "bend")),
     ),
-    "uva-nemo": Cast(
-        "uva-nemo-sim", "UvA-NEMO (simulated)", "uva_nemo", (1, 17), (10, 18), None, (), ((None, None),), (9, 18),
-    ),
+    "uva-nemo": Cast("uva-nemo-sim", "uva_nemo", (1, 17), (10, 18), None, (), ((None, None),), (9, 18)),
 }  # fmt: skip
 """By data set, in the order of the appendix."""
 
 
-def _generation(number: int, data: str, subject: int) -> Figure:
-    cast = CASTS[data]
-    asked = ", ".join(f"{spelled(name)} ({letter})" for letter, name in zip(_letters(6), cast.panels, strict=False))
+def _file(id_: str, cast: Cast, what: str) -> str:
+    return id_ if cast.stem == OWN else f"{id_}_{cast.stem}_{what}"
+
+
+def _generation(id_: str, number: str, cast: Cast, subject: int) -> Figure:
     return Figure(
-        id=f"fig{number:02d}",
-        number=f"Figure {number}",
-        name=f"fig{number:02d}_{cast.stem}_subject{subject}",
-        title=f"Conditional generation on {cast.label}, subject {subject}",
+        id=id_,
+        number=number,
+        name=_file(id_, cast, f"subject{subject}"),
+        title=f"Conditional generation on {{data}}, subject {subject}",
         caption=_CONDITIONAL,
         alt=(
-            f"{_NUMBERS[len(cast.panels)]} panels of generated video frames of one person (subject {subject}), a "
-            f"category each: {asked}; each panel has two rows with different motion codes; {_ROWS}."
+            "{panels} of generated video frames of {people} ({who}), a category each: {asked}; each panel has "
+            f"{{motions}} with different motion codes; {_ROWS}."
         ),
         notebook="07_conditional_generation",
-        kind="generation",
         draw=_draw_generation,
         parameters={
             "subjects": [cast.subjects[subject - 1]], "names": [f"subject {subject}"], "categories": [*cast.panels],
@@ -477,24 +559,22 @@ def _generation(number: int, data: str, subject: int) -> Figure:
     )  # fmt: skip
 
 
-def _unconditional(number: int, data: str) -> Figure:
-    cast = CASTS[data]
+def _unconditional(id_: str, number: str, cast: Cast, what: str = "") -> Figure:
     people = (*cast.subjects, *cast.others)
     return Figure(
-        id=f"fig{number:02d}",
-        number=f"Figure {number}",
-        name=f"fig{number:02d}_{cast.stem}_generation",
-        title=f"Unconditional generation on {cast.label}",
+        id=id_,
+        number=number,
+        name=_file(id_, cast, "generation"),
+        title="Unconditional generation on {data}",
         caption=(
-            "Unconditionally generated samples from G³AN on {data}. We combine each $z_a$ with three different $z_m$, "
-            "obtaining three different videos for the same appearance. Each row represents a video sequence."
+            "Unconditionally generated samples from G³AN on {data}. We combine each $z_a$ with {ways}, obtaining "
+            "{videos} for the same appearance. Each row represents a video sequence."
         ),
         alt=(
-            f"{_NUMBERS[len(people)]} panels of generated video frames, one for each generated person, who smiles; "
-            f"each panel has three rows with different motion codes; {_ROWS}."
+            f"{{panels}} of generated video frames, one for each generated person{what}; each panel has {{motions}} "
+            f"with different motion codes; {_ROWS}."
         ),
         notebook="06_unconditional_generation",
-        kind="generation",
         draw=_draw_generation,
         parameters={
             "subjects": [*people], "names": [f"subject {k}" for k in range(1, len(people) + 1)], "categories": [None],
@@ -505,20 +585,23 @@ def _unconditional(number: int, data: str) -> Figure:
     )  # fmt: skip
 
 
-def _appearance(number: int, data: str, dimension: int) -> Figure:
-    cast, word = CASTS[data], ORDINALS[dimension]
+def _appearance(id_: str, number: str, cast: Cast, dimension: int) -> Figure:
+    from_two = "{results} from" if number == "Figure 8" else "from"  # so the appendix has it
     return Figure(
-        id=f"fig{number:02d}",
-        number=f"Figure {number}",
-        name=f"fig{number:02d}_{cast.stem}_appearance_{word}",
-        title=f"Appearance manipulation on {cast.label}, {word} dimension",
-        caption=_APPEARANCE,
+        id=id_,
+        number=number,
+        name=_file(id_, cast, "appearance_{ordinal}"),
+        title="Appearance manipulation on {data}, {ordinal} dimension",
+        caption=(
+            "Results of manipulating *{ordinal} dimension* in appearance representation on {data_set}. {letters} {are} "
+            f"{from_two} {{codes}}. From top to bottom in each sub-figure, values of *{{ordinal}} dimension* are "
+            "increased."
+        ),
         alt=(
-            f"Two panels for two generated people; down the five rows of a panel the {word} dimension of the "
-            f"appearance code rises from −3 to 3 while the motion stays the same; {_ROWS}."
+            "{panels} for {people}, generated; down the {rows} of a panel the {ordinal} dimension of the appearance "
+            f"code takes the values {{values}} while the motion stays the same; {_ROWS}."
         ),
         notebook="08_appearance_manipulation",
-        kind="appearance",
         draw=_draw_appearance,
         parameters={
             "dimension": dimension, "subjects": [*cast.subjects], "motion": cast.motions[0], "category": cast.category,
@@ -528,24 +611,22 @@ def _appearance(number: int, data: str, dimension: int) -> Figure:
     )  # fmt: skip
 
 
-def _motion(id_: str, number: str, data: str, dimensions: Sequence[int], remark: str = "") -> Figure:
-    cast, words = CASTS[data], [ORDINALS[dimension] for dimension in dimensions]
-    asked = " and what was asked for" if cast.category else ""
+def _motion(id_: str, number: str, cast: Cast, dimensions: Sequence[int], remark: str = "") -> Figure:
+    same = "the person and what was asked for stay" if cast.category else "the person stays"
     return Figure(
         id=id_,
         number=number,
-        name=id_ if id_.startswith("extra") else f"{id_}_{cast.stem}_motion",
-        title=f"Motion manipulation on {cast.label}",
+        name=id_ if id_.startswith("extra") else _file(id_, cast, "motion"),
+        title="Motion manipulation on {data}",
         caption=(
-            "Results of manipulating motion representation on {data} dataset. {letters} are results of "
-            "manipulating {ordinals} dimensions. From top to bottom in each sub-figure, values are increased." + remark
+            "Results of manipulating motion representation on {data_set}. {letters} {are} {results} of manipulating "
+            "{ordinals} {dimensions}. From top to bottom in each sub-figure, values are increased." + remark
         ),
         alt=(
-            f"{_NUMBERS[len(words)]} panels, for the {_listed(words)} dimension of the motion code; down the five rows "
-            f"the dimension rises from −3 to 3 while the person{asked} stay{'' if asked else 's'} the same; {_ROWS}."
+            "{panels}, for the {plain_ordinals} {dimensions} of the motion code; down the {rows} the dimension takes "
+            f"the values {{values}} while {same} the same; {_ROWS}."
         ),
         notebook="09_motion_manipulation",
-        kind="motion",
         draw=_draw_motion,
         parameters={
             "dimensions": [*dimensions], "subject": cast.subjects[0], "motion": cast.motions[0],
@@ -556,9 +637,7 @@ def _motion(id_: str, number: str, data: str, dimensions: Sequence[int], remark:
     )  # fmt: skip
 
 
-def _switch(data: str) -> Figure:
-    cast = CASTS[data]
-    panels = "Two panels" if len(cast.switched) == 2 else "A panel"
+def _switch(id_: str, number: str, cast: Cast) -> Figure:
     without = cast.category is None
     originals = (
         "($z_{{a_0}},z_{{m_0}}$) and ($z_{{a_1}},z_{{m_1}}$)"
@@ -566,25 +645,23 @@ def _switch(data: str) -> Figure:
         else "($z_{{a_0}},z_{{m_0}},c_0$) and ($z_{{a_1}},z_{{m_1}},c_1$)"
     )
     return Figure(
-        id=f"fig16_{cast.stem}",
-        number="Figure 16",
-        name=f"fig16_{cast.stem}_motion_switch",
-        title=f"Motion switch on {cast.label}",
+        id=id_,
+        number=number,
+        name=id_ if cast.stem == OWN else f"{id_}_motion_switch",
+        title="Motion switch on {data}",
         caption=(
-            "Results of switching motion on {data} dataset. In each sub-figure, the top two rows are videos "
-            f"obtained from the two original sets {originals}; the bottom two rows are the switched results."
+            "Results of switching motion on {data_set}. In each sub-figure, the top two rows are videos obtained from "
+            f"the two original sets {originals}; the bottom two rows are the switched results."
             + (" This network is unconditional: there is no $c$, and $z_m$ alone is switched." if without else "")
         ),
         alt=(
-            f"{panels} of four rows: two generated people each moving in another way, and below them the same "
-            f"two people with their motions exchanged; {_ROWS}."
+            "{panels} of four rows: two generated people each moving in another way, and below them the same two "
+            f"people with their motions exchanged; {_ROWS}."
         ),
         notebook="10_motion_switch",
-        kind="switch",
         draw=_draw_switch,
         parameters={
-            "first_subject": cast.subjects[0], "second_subject": cast.subjects[1],
-            "first_motion": cast.motions[0], "second_motion": cast.motions[1],
+            "subjects": [*cast.subjects], "motions": [*cast.motions],
             "first_actions": [pair[0] for pair in cast.switched], "second_actions": [pair[1] for pair in cast.switched],
         },
         weights=cast.weights,
@@ -592,29 +669,33 @@ def _switch(data: str) -> Figure:
     )  # fmt: skip
 
 
-def _longer(data: str) -> Figure:
-    cast = CASTS[data]
+def _longer(id_: str, number: str, cast: Cast, motion: int | None = None) -> Figure:
+    category = ", one category" if cast.category else ""
     return Figure(
-        id=f"extra_{cast.stem}_longer",
-        number="Additional figure",
-        name=f"extra_{cast.stem}_longer",
-        title=f"Longer videos, {cast.label}",
+        id=id_,
+        number=number,
+        name=id_,
+        title="Longer videos, {data}",
         caption=(
-            "Videos of 16, 24, 32 and 48 frames on {data} dataset, from one $z_a$, one category and the first 1, 2, 3 "
-            "and 5 temporal positions of one $z_m$. The network was trained on 16 frames."
+            f"Videos of {{lengths}} frames on {{data_set}}, from one $z_a${category} and the first temporal positions "
+            "of one $z_m$: the more, the longer. The network was trained on 16 frames."
         ),
         alt=(
-            "Four panels of generated video frames of one person doing the same thing, for 16, 24, 32 and 48 frames, "
-            "sixteen frames a row; the motion goes on through all of them."
+            "{panels} of generated video frames of one person doing the same thing, for {lengths} frames, sixteen "
+            "frames a row."
         ),
         notebook="09_motion_manipulation",
-        kind="longer",
         draw=_draw_longer,
-        parameters={"subject": cast.subjects[0], "motion": cast.motions[0], "category": cast.category},
+        parameters={
+            "subject": cast.subjects[0], "motion": cast.motions[0] if motion is None else motion,
+            "category": cast.category,
+        },
         weights=cast.weights,
         animated=True,
-    )
+    )  # fmt: skip
 
+
+_MUG, _WEIZMANN, _UVA_NEMO = CASTS["mug"], CASTS["weizmann"], CASTS["uva-nemo"]
 
 CATALOGUE: dict[str, Figure] = {
     figure.id: figure
@@ -623,14 +704,15 @@ CATALOGUE: dict[str, Figure] = {
             id="table1",
             number="Table 1",
             name="table1_output_dimensions",
-            title="Output dimensions in G_V",
+            title="Output dimensions in the main stream",
             caption="Output dimensions in $G_V$ after each G³ module.",
             alt=(
-                "Table of channels and height, width and time after each of the five G3 modules and the output, "
-                "computed from the network beside the appendix's numbers: they agree in every row."
+                "Table of channels × height × width × time after each of the five G3 modules and of the output, "
+                "computed from the network beside the appendix's numbers, red where they differ. The appendix has "
+                + "; ".join(f"{row} {' × '.join(map(str, sizes))}" for row, sizes in TABLE_1.items())
+                + "."
             ),
             notebook="01_architecture",
-            kind="table",
             draw=_draw_table,
         ),
         Figure(
@@ -644,7 +726,6 @@ CATALOGUE: dict[str, Figure] = {
                 "S-SA attends over all positions of each time step (c)."
             ),
             notebook="02_factorized_self_attention",
-            kind="diagram",
             draw=_draw_attention,
         ),
         Figure(
@@ -658,50 +739,80 @@ CATALOGUE: dict[str, Figure] = {
                 "G_T, all feed the main stream G_V; five G3 modules fuse the streams, F-SA follows module G3_3."
             ),
             notebook="01_architecture",
-            kind="diagram",
             draw=_draw_architecture,
         ),
-        _unconditional(3, "uva-nemo"),
-        _generation(4, "mug", 1),
-        _generation(5, "mug", 2),
-        _generation(6, "weizmann", 1),
-        _generation(7, "weizmann", 2),
+        _unconditional("fig03", "Figure 3", _UVA_NEMO, ", who smiles"),
+        _generation("fig04", "Figure 4", _MUG, 1),
+        _generation("fig05", "Figure 5", _MUG, 2),
+        _generation("fig06", "Figure 6", _WEIZMANN, 1),
+        _generation("fig07", "Figure 7", _WEIZMANN, 2),
         Figure(
             id="extra_weizmann_jack_bend",
             number="Additional figure",
             name="extra_weizmann_jack_bend",
-            title="Conditional generation on Weizmann, the other two actions",
+            title="Conditional generation on {data}, the other two actions",
             caption=_CONDITIONAL,
             alt=(
-                "Four panels of generated video frames: two people (subjects 1 and 2) were each asked for jumping "
-                f"jacks and for bending; each panel has two rows with different motion codes; {_ROWS}."
+                "{panels} of generated video frames of {people} ({who}), each asked for two actions: {asked}; each "
+                f"panel has {{motions}} with different motion codes; {_ROWS}."
             ),
             notebook="07_conditional_generation",
-            kind="generation",
             draw=_draw_generation,
             parameters={
-                "subjects": [*CASTS["weizmann"].subjects], "names": ["subject 1", "subject 2"],
-                "categories": ["jack", "bend"], "motions": [*CASTS["weizmann"].motions],
+                "subjects": [*_WEIZMANN.subjects], "names": ["subject 1", "subject 2"],
+                "categories": ["jack", "bend"], "motions": [*_WEIZMANN.motions],
             },
             weights="weizmann",
             animated=True,
         ),
-        _appearance(8, "mug", 0),
-        _appearance(9, "mug", 1),
-        _appearance(10, "weizmann", 0),
-        _appearance(11, "weizmann", 1),
-        _appearance(12, "uva-nemo", 0),
-        _appearance(13, "uva-nemo", 1),
-        _longer("weizmann"),
+        _appearance("fig08", "Figure 8", _MUG, 0),
+        _appearance("fig09", "Figure 9", _MUG, 1),
+        _appearance("fig10", "Figure 10", _WEIZMANN, 0),
+        _appearance("fig11", "Figure 11", _WEIZMANN, 1),
+        _appearance("fig12", "Figure 12", _UVA_NEMO, 0),
+        _appearance("fig13", "Figure 13", _UVA_NEMO, 1),
+        _longer("extra_weizmann_longer", "Additional figure", _WEIZMANN, motion=8),
         _motion(
-            "fig14", "Figure 14", "uva-nemo", (0, 1, 5),
+            "fig14", "Figure 14", _UVA_NEMO, (0, 1, 5),
             " (The appendix's caption names the *first* and the *sixth* dimension, its sub-captions the *second* and "
             "the *sixth*: all three are drawn.)",
         ),
-        _motion("extra_mug_motion", "Additional figure", "mug", (0, 1)),
-        _motion("fig15", "Figure 15", "weizmann", (0, 1)),
-        _switch("mug"),
-        _switch("weizmann"),
-        _switch("uva-nemo"),
+        _motion("extra_mug_motion", "Additional figure", _MUG, (0, 1)),
+        _motion("fig15", "Figure 15", _WEIZMANN, (0, 1)),
+        _switch("fig16_mug", "Figure 16", _MUG),
+        _switch("fig16_weizmann", "Figure 16", _WEIZMANN),
+        _switch("fig16_uva_nemo", "Figure 16", _UVA_NEMO),
     )
 }  # fmt: skip
+
+
+# --- Networks of other data -------------------------------------------------------------------------------------------
+
+_OWN_PANELS = 6
+
+
+def own_cast(generator: Generator, weights: str) -> Cast:
+    """Who and what the figures of such a network show: the first seeds and the first categories.
+
+    Parameters
+    ----------
+    weights
+        Its path.
+    """
+    classes = generator.config.classes
+    pairs = tuple(zip(classes[0::2], classes[1::2], strict=False))[:2] or ((next(iter(classes), None),) * 2,)
+    return Cast(weights, OWN, (1, 2), (1, 2), next(iter(classes), None), classes[:_OWN_PANELS], pairs, (3,))
+
+
+def own_figures(cast: Cast) -> dict[str, Figure]:
+    """The appendix's kinds of figures for such a network, by id: generation, manipulation, longer videos and switch."""
+    number = "Own network"
+    conditional = [_generation(f"own_generation{k}", number, cast, k) for k in (1, 2)]
+    figures = (
+        *(conditional if cast.category else [_unconditional("own_generation", number, cast)]),
+        *(_appearance(f"own_appearance{dimension + 1}", number, cast, dimension) for dimension in (0, 1)),
+        _motion("own_motion", number, cast, (0, 1)),
+        _longer("own_longer", number, cast),
+        _switch("own_switch", number, cast),
+    )
+    return {figure.id: figure for figure in figures}

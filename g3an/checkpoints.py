@@ -118,11 +118,13 @@ def load_generator(name_or_path: str | Path, device: str | torch.device = "cpu")
     """
     card_path = _card_path(name_or_path)
     card = read_json(card_path)
-    try:
-        config = ModelConfig.from_dict(card["config"])
-        files = [card_path.with_name(name) for name in card["files"]]
-    except (KeyError, TypeError) as error:
-        raise G3ANError(f"{card_path} is no card of a generator: it lacks {error}.") from error
+    for name, kind in (("config", dict), ("files", list)):
+        if not isinstance(card, dict) or not isinstance(card.get(name), kind):
+            raise G3ANError(f"{card_path} is no card of a generator: it lacks {name!r}.")
+    if "preset" not in card["config"]:
+        raise G3ANError(f"{card_path} is no card of a generator: its 'config' lacks 'preset'.")
+    config = ModelConfig.from_dict(card["config"])
+    files = [card_path.with_name(str(name)) for name in card["files"]]
     tensors: dict[str, Tensor] = {}
     digest = hashlib.sha256()
     for file in files:
@@ -134,7 +136,7 @@ def load_generator(name_or_path: str | Path, device: str | torch.device = "cpu")
             raise G3ANError(f"{file} is damaged or truncated ({error}). Fetch or copy it again.") from error
         digest.update(file.read_bytes())
     generator = Generator(config, spectral_norm=False)
-    _load_exactly(generator, {name: value.float() for name, value in tensors.items()}, str(card_path))
+    _load_exactly(generator, {name: value.float() for name, value in tensors.items()}, ", ".join(map(str, files)))
     generator.card, generator.weights_hash = card, digest.hexdigest()  # type: ignore[assignment]
     return generator.to(device).eval().requires_grad_(False)
 
@@ -142,12 +144,22 @@ def load_generator(name_or_path: str | Path, device: str | torch.device = "cpu")
 def _card_path(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     if path.suffix in (".safetensors", ".json"):
+        if not path.is_file():
+            raise G3ANError(f"{path} does not exist; weights are a .safetensors file with its .json card beside it.")
         stem = re.sub(r"-\d{5}-of-\d{5}$", "", path.stem)
         card = path.with_name(f"{stem}.json")
         if not card.is_file():
-            raise G3ANError(f"{card} does not exist; weights are a .safetensors file with its .json card beside it.")
+            raise G3ANError(f"{path} has no card; copy {card.name}, which was written with it, beside it.")
         return card
+    if path.suffix in (".pth", ".pt", ".ckpt", ".bin"):
+        raise G3ANError(
+            f"{path} is no .safetensors file; g3an import-official converts the weights of the paper's authors."
+        )
     names = shipped()
+    if path.is_dir() and str(name_or_path) not in names:
+        card = path / "generator.json"
+        hint = str(card) if card.is_file() else "the .safetensors file of the weights, or its .json card"
+        raise G3ANError(f"{path} is a folder; give {hint}.")
     if str(name_or_path) not in names:
         known = ", ".join(names) or "none yet"
         raise G3ANError(f"There are no shipped weights {str(name_or_path)!r} (there are: {known}); or give a path.")
@@ -187,8 +199,8 @@ def begin_from(generator: Generator, name_or_path: str | Path, category: str | N
     -------
     list of dict
         What the card says of where these weights come from, oldest first: ``weights_hash``, ``dataset``, ``steps``,
-        ``clips_seen``, ``training_seconds``, ``training`` and ``training_changes`` of each, and ``category`` of one
-        whose c is held.
+        ``clips_seen``, ``training_seconds``, ``training``, ``training_changes`` and ``z_a_heard`` of each, as far as
+        its card has them, and ``category`` of one whose c is held.
 
     Raises
     ------
@@ -199,7 +211,7 @@ def begin_from(generator: Generator, name_or_path: str | Path, category: str | N
     other = load_generator(name_or_path)
     card: dict[str, Any] = other.card  # type: ignore[assignment]
     origin: dict[str, Any] = {"weights_hash": other.weights_hash}
-    about = ("dataset", "steps", "clips_seen", "training_seconds", "training", "training_changes")
+    about = ("dataset", "steps", "clips_seen", "training_seconds", "training", "training_changes", "z_a_heard")
     origin |= {name: card[name] for name in about if name in card}
     names = other.config.classes
     if category is not None and generator.config.classes:

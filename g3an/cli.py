@@ -27,6 +27,10 @@ screen = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
 
+DEVICES = ("auto", "cpu", "cuda", "mps")
+"""What ``--device`` takes; ``auto`` is what accelerate finds."""
+
+
 class Benchmark(StrEnum):
     """What can be measured."""
 
@@ -41,8 +45,8 @@ class Benchmark(StrEnum):
 @app.command()
 def figures(
     ids: Annotated[list[str] | None, typer.Argument(help="Figures, such as 6 7 or table1; none means all.")] = None,
-    dataset: Annotated[str, typer.Option(help="Only the figures of this data set: weizmann.")] = "",
-    weights: Annotated[str, typer.Option(help="A network of yours to draw them from, with --dataset.")] = "",
+    dataset: Annotated[str, typer.Option(help="Only those of a data set: mug, weizmann or uva-nemo.")] = "",
+    weights: Annotated[str, typer.Option(help="A network of yours to draw them from.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Redraw what has not changed, too.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="Where to draw instead of figures/, or figures-NAME/ for --weights NAME.")
@@ -52,8 +56,7 @@ def figures(
     """Draw the appendix's figures from the shipped networks or your own, and build the report."""
     from g3an import runs
 
-    if out is None:
-        out = Path(f"figures-{Path(weights).stem}") if weights else runs.project_root() / "figures"
+    out = runs.figures_folder(weights, out)
     with _bar() as (advance, say):
         page = runs.figures(
             ids or (), dataset=dataset, weights=weights, force=force, out=out, jobs=jobs, say=say, progress=advance
@@ -78,6 +81,11 @@ class _WithPairs(TyperCommand):
         return super().parse_args(ctx, folded)
 
 
+def _split(pairs: list[str] | None) -> list[tuple[str, str]]:
+    """What :class:`_WithPairs` folded."""
+    return [(name, value) for name, _, value in (pair.partition("=") for pair in pairs or [])]
+
+
 @app.command(cls=_WithPairs)
 def run(
     notebook: Annotated[str, typer.Argument(help="A notebook's path, or the beginning of its name, such as 07.")],
@@ -93,8 +101,7 @@ def run(
     from g3an.parameters import read_parameters
 
     path = runs.find_notebook(notebook)
-    split = [(name, value) for name, _, value in (pair.partition("=") for pair in pairs or [])]
-    parameters = read_parameters(path, split, file)
+    parameters = read_parameters(path, _split(pairs), file)
     try:
         with _bar() as (advance, _):
             folder = runs.run_notebook(
@@ -124,8 +131,7 @@ def sweep(
     from g3an import sweep_results
     from g3an.sweeps import read_sweep, run_sweep
 
-    split = [(name, value) for name, _, value in (pair.partition("=") for pair in pairs or [])]
-    planned = read_sweep(file, split)
+    planned = read_sweep(file, _split(pairs))
     try:
         with _bar("runs") as (advance, say):
             path = run_sweep(planned, out, scheduler=scheduler, workers=workers, force=force, say=say, progress=advance)
@@ -195,12 +201,14 @@ def train(
     loss: Annotated[str | None, typer.Option(help="bce or hinge.")] = None,
     precision: Annotated[str | None, typer.Option(help="no, bf16 or fp16.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that read clips.")] = None,
-    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Train a generator, resumably."""
     from g3an.config import ModelConfig, TrainConfig
+    from g3an.training import Stopped
     from g3an.training import train as train_network
 
+    device = _known_device(device)
     given = {"steps": steps, "batch": batch, "seed": seed, "loss": loss, "precision": precision, "workers": workers}
     given = {name: value for name, value in given.items() if value is not None}
     settings = _train_settings([*(pairs or []), *(f"{name}={value}" for name, value in given.items())])
@@ -208,10 +216,53 @@ def train(
     model = ModelConfig.from_preset(preset)
     if attention_after is not None:
         model = ModelConfig.from_preset(preset, attention_after=(attention_after,))
-    card = train_network(
-        folder, dataset, root, model, config, resume=resume, device=device, begin=begin, begin_category=begin_category
-    )
+    try:
+        card = train_network(
+            folder, dataset, root, model, config, resume=resume, device=device, begin=begin,
+            begin_category=begin_category,
+        )  # fmt: skip
+    except KeyboardInterrupt:  # a second one, or before the first step
+        errors.print("Interrupted; a run that has saved its state goes on with --resume.")
+        raise typer.Exit(130) from None
+    except Stopped as stopped:
+        errors.print(str(stopped), markup=False, soft_wrap=True)
+        raise typer.Exit(130) from None
     _print(f"Weights: {_short(Path(card))}")
+
+
+def _known_device(device: str) -> str:
+    """``cpu``, or ``auto`` for a device that accelerate finds by itself; it would take another without a word.
+
+    Raises
+    ------
+    G3ANError
+        An unknown device, or one that PyTorch does not find.
+    """
+    if device not in DEVICES:
+        raise G3ANError(f"--device is {device!r}; it must be {', '.join(DEVICES[:-1])} or {DEVICES[-1]}.")
+    if device in ("cuda", "mps"):
+        import torch
+
+        there = torch.cuda.is_available() if device == "cuda" else torch.backends.mps.is_available()
+        if not there:
+            raise G3ANError(f"--device is {device}, which PyTorch does not find here; leave it out, or give cpu.")
+    return "cpu" if device == "cpu" else "auto"
+
+
+def _check_writable(*paths: Path | None) -> None:
+    """Refuse, before hours are spent, files that could not be written after them.
+
+    Raises
+    ------
+    G3ANError
+        A path is a folder, or its folder cannot be created or written.
+    """
+    from g3an.files import make_folder
+
+    for path in filter(None, paths):
+        if path.is_dir():
+            raise G3ANError(f"{path} is a folder; give the path of a file.")
+        make_folder(path.parent)
 
 
 @app.command()
@@ -219,37 +270,45 @@ def evaluate(
     dataset: Annotated[str, typer.Option(help="Real clips: mug-sim, uva-nemo-sim, weizmann, prepared, ...")],
     weights: Annotated[str, typer.Option(help="A shipped network, or the path of one of yours.")],
     extractor: Annotated[
-        str, typer.Option(help="The network that looks at clips: factors, transnetv2, resnext101-kinetics or i3d.")
-    ] = "factors",
+        str,
+        typer.Option(
+            help="The network that looks at clips: factors, transnetv2, resnext101-kinetics or i3d; by default what "
+            "knows such clips, factors for simulated faces and transnetv2 for others."
+        ),
+    ] = "",
     extractor_weights: Annotated[Path | None, typer.Option(help="Weight file of resnext101-kinetics or i3d.")] = None,
     extractor_sha256: Annotated[str | None, typer.Option(help="What that file must hash to.")] = None,
     root: Annotated[Path | None, typer.Option(help="Where the data set lies.")] = None,
-    clips: Annotated[int, typer.Option(help="Generated clips, and real ones.")] = 2048,
-    seed: Annotated[int, typer.Option(help="Of the real windows and of the codes.")] = 0,
+    clips: Annotated[int, typer.Option(min=2, help="Generated clips, and real ones.")] = 2048,
+    step: Annotated[
+        int | None, typer.Option(min=1, help="From frame to frame of real clips; by default as in training.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the real windows and of the codes.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Also write the numbers here, as JSON.")] = None,
 ) -> None:
     """Measure a network's FID, KID and IS against real clips, under a protocol that is printed with them."""
     from g3an.checkpoints import load_generator
     from g3an.evaluation.evaluate import evaluate as measure
-    from g3an.evaluation.extractors import open_extractor
+    from g3an.evaluation.extractors import extractors_of, open_extractor
     from g3an.evaluation.protocol import table
     from g3an.files import write_json
 
-    network = open_extractor(extractor, extractor_weights, extractor_sha256)
-    found = measure(load_generator(weights), dataset, network, root, clips=clips, seed=seed)
+    _check_writable(out)
+    network = open_extractor(extractor or extractors_of(dataset)[0], extractor_weights, extractor_sha256)
+    found = measure(load_generator(weights), dataset, network, root, clips=clips, step=step, seed=seed)
+    _print(table(found))
     if out:
         write_json(out, [number.to_dict() for number in found])
-    _print(table(found))
 
 
 @app.command()
 def disentangle(
     weights: Annotated[str, typer.Option(help="A shipped network, or the path of one of yours, of faces or Weizmann.")],
     root: Annotated[Path | None, typer.Option(help="Where the real clips lie, for Weizmann.")] = None,
-    people: Annotated[int, typer.Option(help="Appearance codes that are crossed with all motion codes.")] = 24,
-    motions: Annotated[int, typer.Option(help="Motion codes, each with every category.")] = 8,
-    random: Annotated[int, typer.Option(help="Clips of independent codes, for DCI, MIG and SAP.")] = 1024,
-    seed: Annotated[int, typer.Option(help="Of all codes.")] = 0,
+    people: Annotated[int, typer.Option(min=2, help="Appearance codes that are crossed with all motion codes.")] = 24,
+    motions: Annotated[int, typer.Option(min=2, help="Motion codes, each with every category.")] = 8,
+    random: Annotated[int, typer.Option(min=50, help="Clips of independent codes, for DCI, MIG and SAP.")] = 1024,
+    seed: Annotated[int, typer.Option(min=0, help="Of all codes.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Also write the numbers here, as JSON.")] = None,
 ) -> None:
     """Measure what z_a, z_m and c of a network change: Figures 3 to 16 as numbers."""
@@ -259,16 +318,17 @@ def disentangle(
     from g3an.evaluation.stored import ranked_dimensions, reader_of
     from g3an.files import write_json
 
+    _check_writable(out)
     generator = load_generator(weights)
     reader = reader_of(generator, root)
     found = measure_codes(
         generator, people=people, motions=motions, random=random, ranked=ranked_dimensions(generator), seed=seed,
         reader=reader,
     ).to_dict()
-    if out:
-        write_json(out, found)
     for line in codes(found):
         _print(line)
+    if out:
+        write_json(out, found)
 
 
 @app.command()
@@ -277,8 +337,8 @@ def memory(
     dataset: Annotated[str, typer.Option(help="What it was trained on: mug-sim, weizmann, prepared, ...")],
     root: Annotated[Path | None, typer.Option(help="Where the data set lies.")] = None,
     extractor: Annotated[str, typer.Option(help="factors or transnetv2; by default what knows such clips.")] = "",
-    samples: Annotated[int, typer.Option(help="Generated clips.")] = 512,
-    seed: Annotated[int, typer.Option(help="Of their codes.")] = 0,
+    samples: Annotated[int, typer.Option(min=2, help="Generated clips.")] = 512,
+    seed: Annotated[int, typer.Option(min=0, help="Of their codes.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Also write the numbers here, as JSON.")] = None,
     picture: Annotated[
         Path | None, typer.Option(help="Also draw four samples above their nearest training clips, as PNG.")
@@ -292,19 +352,20 @@ def memory(
     from g3an.files import atomic_write, write_json
     from g3an.neighbours import nearest_clips
 
+    _check_writable(out, picture)
     generator = load_generator(weights)
     known = training_clips(generator, dataset, root)
     network = open_extractor(extractor or extractors_of(dataset)[0])
     found = measure_memory(generator, known, fresh_clips(generator, dataset), network, samples=samples, seed=seed)
     stays = measure_consistency(generator, known, seed=seed)
+    for line in [*page.memory(found), "", *page.consistency(stays)]:
+        _print(line)
     if out:
         write_json(out, {"memory": found, "consistency": stays})
     if picture:
         shown = nearest_clips(generator, known, list(known.steps), network, seed)
         with atomic_write(picture) as temporary:
             temporary.write_bytes(shown.picture)
-    for line in [*page.memory(found), "", *page.consistency(stays)]:
-        _print(line)
 
 
 @app.command()
@@ -315,7 +376,7 @@ def results(
     force: Annotated[bool, typer.Option("--force", help="Measure again what is stored, too.")] = False,
     out: Annotated[Path | None, typer.Option(help="The file to write instead of reports/results.json.")] = None,
 ) -> None:
-    """Measure the shipped networks, resumably, and write reports/results.json and results.md."""
+    """Measure the shipped networks, resumably, and write reports/results.json, and a page of that name beside it."""
     from g3an import runs
     from g3an.evaluation.page import write_page
     from g3an.evaluation.stored import PACKAGED, measure_shipped
@@ -323,6 +384,9 @@ def results(
 
     roots = {"weizmann": weizmann} if weizmann else {}
     path = out or runs.project_root() / "reports" / "results.json"
+    if path.suffix != ".json":
+        raise G3ANError(f"The numbers go to a .json file and the page to the .md beside it; {path} ends otherwise.")
+    _check_writable(path, path.with_suffix(".md"))
     found = measure_shipped(path, roots, only=networks or (), ablation=ablation, force=force, say=_print)
     if out is None:
         write_json(PACKAGED, found)  # for notebook 05 where there is no checkout
@@ -361,7 +425,7 @@ def render(
     cache: Annotated[
         Path | None, typer.Option(help="Where to; by default G3AN_CACHE, or the user's cache folder.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; by default one a core.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")] = None,
 ) -> None:
     """Draw a simulated data set, about 750 MB, before it is first used; what is drawn already is kept."""
     from g3an.data.faces.sets import render as draw_all
@@ -391,11 +455,12 @@ def bench(
     from g3an import bench as benches
     from g3an.files import write_json
 
+    _check_writable(json)
     measure: Callable[[], dict[str, Any]] = getattr(benches, name.value.replace("-", "_"))
     measured = measure()
+    _print(benches.table(measured))
     if json:
         write_json(json, measured)
-    _print(benches.table(measured))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -58,8 +59,18 @@ class ModelConfig:
             raise G3ANError(f"conv_mode is {self.conv_mode!r}; it must be one of {', '.join(CONV_MODES)}.")
         if len(self.widths) != 5 or len(self.temporal_doubling) != 4:
             raise G3ANError("A generator has five modules: give five widths and four temporal_doubling flags.")
+        if min(self.widths) < 1:
+            raise G3ANError(f"widths is {self.widths}; each must be at least 1.")
+        for name in ("z_a_dim", "z_m_dim", "first_temporal_kernel"):
+            if getattr(self, name) < 1:
+                raise G3ANError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if len(set(self.classes)) < len(self.classes):
+            twice = next(name for name in self.classes if self.classes.count(name) > 1)
+            raise G3ANError(f"classes names {twice!r} more than once; each category has one number.")
         if not set(self.attention_after) <= set(range(5)):
             raise G3ANError(f"attention_after is {self.attention_after}; modules are numbered 0 to 4.")
+        if len(set(self.attention_after)) < len(self.attention_after):
+            raise G3ANError(f"attention_after is {self.attention_after}; F-SA stands only once after a module.")
         if self.attention_layout not in ("paper", "released"):
             raise G3ANError(f"attention_layout is {self.attention_layout!r}; it must be 'paper' or 'released'.")
         if not self.attention_parts or not set(self.attention_parts) <= {"T", "S"}:
@@ -245,9 +256,18 @@ class TrainConfig:
         if self.precision not in ("no", "bf16", "fp16"):
             raise G3ANError(f"precision is {self.precision!r}; it must be 'no', 'bf16' or 'fp16'.")
         for name in ("steps", "batch", "steps_per_epoch", "log_every", "checkpoint_every", "sample_every",
-                     "statistics_passes", "image_frames", "r1_every"):  # fmt: skip
+                     "statistics_passes", "image_frames", "r1_every", "video_width", "image_width"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise G3ANError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        for name in NEVER_NEGATIVE:
+            if not 0 <= getattr(self, name) < math.inf:  # nor NaN
+                raise G3ANError(f"{name} is {getattr(self, name):g}; it must be a finite number of at least 0.")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise G3ANError(f"betas is {list(self.betas)}; they are two numbers from 0 to below 1.")
+        if not 0 <= self.ema_decay < 1:
+            raise G3ANError(f"ema_decay is {self.ema_decay:g}; it must be from 0 to below 1.")
+        if not self.clip_steps or min(self.clip_steps) < 1:
+            raise G3ANError(f"clip_steps is {list(self.clip_steps)}; it holds frame steps of 1 or more.")
         if self.batch < 2:
             raise G3ANError("batch is 1; batch normalisation needs at least 2 clips a step.")
         if self.compared_clips < 16 or self.compared_clips % 16:
@@ -256,11 +276,19 @@ class TrainConfig:
             raise G3ANError(f"together is {self.together} and batch {self.batch}; give 1, 2 or 4, and whole groups.")
         if self.diversity and self.together != 4:
             raise G3ANError(f"diversity is {self.diversity:g}; it needs together 4.")
-        if self.reconstruction and (self.together != 4 or self.batch % 8 or not self.perception or self.mirror):
-            raise G3ANError(
-                f"reconstruction is {self.reconstruction:g}; it needs together 4, a batch of a multiple of 8, "
-                "perception above 0 and mirror false, since a mirrored person is another one."
-            )
+        if self.reconstruction:
+            lacking = [
+                need
+                for need, met in (
+                    (f"together 4 (it is {self.together})", self.together == 4),
+                    (f"a batch of a multiple of 8 (it is {self.batch})", self.batch % 8 == 0),
+                    ("perception above 0", self.perception > 0),
+                    ("mirror false, since a mirrored person is another one", not self.mirror),
+                )
+                if not met
+            ]
+            if lacking:
+                raise G3ANError(f"reconstruction is {self.reconstruction:g}; it needs {' and '.join(lacking)}.")
         if self.reconstruction_alone and not self.reconstruction:
             raise G3ANError(f"reconstruction_alone is {self.reconstruction_alone}; it needs reconstruction above 0.")
         for name in ("reading", "flicker"):
@@ -268,16 +296,11 @@ class TrainConfig:
                 raise G3ANError(f"{name} is {getattr(self, name):g}; it needs reconstruction above 0.")
         if self.following and not self.reading:
             raise G3ANError(f"following is {self.following:g}; it needs reading above 0.")
-        if self.looks < 1 or self.look_noise < 0:
-            raise G3ANError(
-                f"looks is {self.looks} and look_noise {self.look_noise:g}; they must be at least 1 and at least 0."
-            )
+        if self.looks < 1:
+            raise G3ANError(f"looks is {self.looks}; it must be at least 1.")
         for name in ("known_looks", "normality"):
             if getattr(self, name) and not (self.reconstruction and not self.allotted):
                 raise G3ANError(f"{name} needs reconstruction above 0, and not allotted: it is about codes of clips.")
-        for name in ("cooling", "normality", "flicker"):
-            if getattr(self, name) < 0:
-                raise G3ANError(f"{name} is {getattr(self, name):g}; it cannot be negative.")
         if self.allotted and (not self.reconstruction or self.following):
             raise G3ANError("allotted needs reconstruction above 0, and no following: no codes are read from clips.")
         if self.perception and not 8 <= self.perception_frames <= self.clip_length:
@@ -309,6 +332,11 @@ class TrainConfig:
 CONV_MODES = ("1p2d", "2p1d", "3d")
 
 AUGMENTATIONS = ("colour", "translation", "cutout")
+
+NEVER_NEGATIVE = ("learning_rate_g", "learning_rate_d", "cooling", "diversity", "perception", "reconstruction",
+                  "reconstruction_alone", "reading", "following", "look_noise", "normality", "flicker", "r1", "workers",
+                  "seed")  # fmt: skip
+"""Settings that may be 0: weights of losses, learning rates (which then hold still), counts."""
 
 MODEL_PRESETS = {
     # Table 1: C = 1024, 512, 256, 128, 64 and T = 2, 4, 8, 16, 16 in G_V.

@@ -24,7 +24,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     G3ANError
-        The folder cannot be written or the disk is full; ``path`` is untouched.
+        The folder cannot be written or the disk is full, or the block failed over another file, which is then named;
+        ``path`` is untouched.
     """
     path = Path(path)
     temporary = None
@@ -41,10 +42,29 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         problem = error.strerror or error
+        named = {str(name) for name in (error.filename, error.filename2) if name is not None}
+        if temporary is not None and named and not named & {str(temporary), str(path)}:  # what the block reads, say
+            raise G3ANError(f"Cannot write {path}, for {sorted(named)[0]} failed: {problem}.") from error
         raise G3ANError(f"Cannot write {path}: {problem}. Free space or choose another folder.") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: str | Path) -> None:
+    """Create a folder, and its parents, where there is none.
+
+    Raises
+    ------
+    G3ANError
+        It cannot be created or written.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise G3ANError(f"Cannot write to {path}: {error.strerror or error}. Choose another folder.") from error
 
 
 def _umask() -> int:

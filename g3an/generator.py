@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv_transpose2d
 from torch.nn.utils.parametrizations import spectral_norm as normalise_spectrally
 
 from g3an.attention import FactorizedSelfAttention
 from g3an.config import ModelConfig
 from g3an.errors import G3ANError
+
+
+class TransposedConvolution(nn.ConvTranspose3d):
+    """``ConvTranspose3d``, but of single frames in bfloat16 on a processor that of two dimensions."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """``(batch, inputs, T, H, W)`` to ``(batch, outputs, T', H', W')``."""
+        autocast = x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        if not autocast or x.shape[2] != 1 or self.kernel_size[0] != 1:
+            return super().forward(x, output_size)
+        # In three dimensions oneDNN, on processors with AMX, gives some of these weights gradients of 1e38 or NaN.
+        stride, padding = self.stride[1:], cast(tuple[int, ...], self.padding)[1:]
+        return conv_transpose2d(x[:, :, 0], self.weight[:, :, 0], self.bias, stride, padding)[:, :, None]
 
 
 class Deconvolution(nn.Sequential):
@@ -32,7 +48,7 @@ class Deconvolution(nn.Sequential):
         spectral_norm: bool = True,
     ) -> None:
         kernel, stride, padding = ((t, s, s) for t, s in zip(time, space, strict=True))
-        convolution = nn.ConvTranspose3d(inputs, outputs, kernel, stride, padding)
+        convolution = TransposedConvolution(inputs, outputs, kernel, stride, padding)
         # N(0, 0.02) for all: the released code means to, but misses every transposed convolution.
         nn.init.normal_(convolution.weight, 0.0, 0.02)
         norm = nn.BatchNorm3d(outputs)

@@ -367,6 +367,11 @@ def _indexed(animation: np.ndarray) -> list[Image.Image]:
     sample = Image.fromarray(animation[::2, ::2, ::2].reshape(-1, (width + 1) // 2, 3))
     palette = sample.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=0)
     indexed = tall.quantize(palette=palette, dither=Image.Dither.NONE)
+    white = (animation == 255).all(-1).reshape(time * height, width)
+    if white.any():  # medians make a light grey of it and of what is nearly white: what stands for it becomes white
+        page = int(np.asarray(indexed)[white][0])
+        colours = palette.getpalette() or []
+        indexed.putpalette([*colours[: 3 * page], *[255] * 3, *colours[3 * page + 3 :]])
     return [indexed.crop((0, k * height, width, (k + 1) * height)) for k in range(time)]
 
 
@@ -404,6 +409,19 @@ def show(drawn: Drawn, alt: str, moving: bool = False) -> None:
         display(Shown(apng_bytes(drawn.animation), alt=f"The same videos, playing. {alt}"))
 
 
+def show_plot(alt: str) -> None:
+    """Show pyplot's current figure in a notebook, with the description that ``plt.show`` cannot give it; close it."""
+    from IPython.display import Image as Shown
+    from IPython.display import display
+    from matplotlib import pyplot as plt
+
+    stream = io.BytesIO()
+    figure = plt.gcf()
+    figure.savefig(stream, format="png", bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+    display(Shown(stream.getvalue(), alt=alt))
+
+
 def save(
     drawn: Drawn, figure: Figure, out_dir: str | Path, parameters: dict[str, Any], weights_hash: str | None
 ) -> list[Path]:
@@ -438,7 +456,9 @@ def save(
     entry = {
         "number": figure.number,
         "title": figure.title,
+        "caption": figure.caption,
         "alt": figure.alt,
+        "seeds": figure.seeds,
         "notebook": f"notebooks/{figure.notebook}.ipynb",
         "parameters": parameters,
         "weights": parameters.get("weights"),

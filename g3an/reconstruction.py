@@ -122,7 +122,23 @@ class Encoder(nn.Module):
         """Begin with principal components: of the people, and of ``count`` random clips; gives itself back.
 
         A number of z_a begins with a gain in proportion to what its component says, noise with :data:`LEAST_GAIN`.
+
+        Parameters
+        ----------
+        data
+            The videos of ``subjects``, in their order.
+        seed
+            Of the search for the components.
+        count
+            At least :data:`MOTIONS`, 128: fewer clips have fewer components than z_m is read from.
+
+        Raises
+        ------
+        G3ANError
+            ``count`` is smaller.
         """
+        if count < MOTIONS:
+            raise G3ANError(f"An encoder is fitted to {count} clips; its {MOTIONS} components of motion need as many.")
         self.portrait.copy_(_portraits(data))
         looks = _looks(self.portrait)
         self.average.copy_(looks.unflatten(1, (3, -1)).mean(1))

@@ -1,6 +1,6 @@
 """The HTML report: a gallery of all figures and one page a notebook, readable offline, on a phone and by keyboard.
 
-Pages hold no script or style from elsewhere: formulas become MathML, which browsers draw themselves.
+Pages hold no script or style from elsewhere: formulas become HTML or MathML, which browsers draw themselves.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nbformat.v4 import new_markdown_cell
 from PIL import Image
 
 from g3an.errors import G3ANError
@@ -31,7 +32,7 @@ _CSS = """
 body { margin: 0 auto; padding: 0 1rem 4rem; max-width: 70rem; color: var(--ink); background: #fff;
   font: 1rem/1.55 system-ui, sans-serif; overflow-wrap: break-word; }
 a { color: var(--link); }
-a:focus-visible, button:focus-visible, summary:focus-visible, pre:focus-visible {
+a:focus-visible, button:focus-visible, summary:focus-visible, pre:focus-visible, table:focus-visible {
   outline: 3px solid var(--link); outline-offset: 2px; }
 .skip { position: absolute; left: -99rem; }
 .skip:focus { left: 1rem; top: .5rem; background: #fff; padding: .25rem .5rem; }
@@ -41,9 +42,11 @@ nav ul { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .25r
 .gallery { display: grid; gap: 2.5rem; align-items: start;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
 figure { margin: 0; min-width: 0; }
+/* As large as the still, whatever is shown: else it would shrink away from under the pointer. */
 .pic { display: block; width: 100%; padding: 0; border: 1px solid var(--line); background: #fff; }
 button.pic { cursor: pointer; }
-.pic img { display: block; width: 100%; height: auto; object-fit: contain; }
+.pic img { display: block; width: 100%; height: 100%; object-fit: contain; }
+@media (max-width: 40rem) { .scroll { overflow-x: auto; } .scroll .pic { width: 48rem; } }
 button.pic[aria-pressed=true] { border-color: var(--link); }
 figcaption { margin-top: .5rem; }
 small, .note { color: var(--grey); }
@@ -51,6 +54,7 @@ dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .1re
   font-size: .85rem; }
 dt { color: var(--grey); }
 dd { margin: 0; font-family: ui-monospace, monospace; overflow-wrap: anywhere; }
+dd dl { margin: 0; font-size: inherit; }
 pre { overflow-x: auto; background: var(--soft); padding: .6rem .8rem; font: .85rem/1.45 ui-monospace, monospace; }
 .output pre, .jp-OutputArea pre, .output_area pre { background: none; border-left: 3px solid var(--line); }
 .prompt { display: none; }
@@ -58,6 +62,8 @@ pre { overflow-x: auto; background: var(--soft); padding: .6rem .8rem; font: .85
 main img { max-width: 100%; height: auto; }
 table { border-collapse: collapse; display: block; overflow-x: auto; }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: left; }
+.formula { white-space: nowrap; }
+.formula sub { line-height: 0; }
 math[display=block] { overflow-x: auto; padding: .4rem 0; }
 """
 
@@ -90,7 +96,12 @@ for (const button of document.querySelectorAll('button.pic')) {
 
 
 def build(
-    out: str | Path | None = None, *, figures_dir: str | Path | None = None, runs_dir: str | Path | None = None
+    out: str | Path | None = None,
+    *,
+    figures_dir: str | Path | None = None,
+    runs_dir: str | Path | None = None,
+    figures: Mapping[str, Any] | None = None,
+    cards: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Path:
     """Build the report from what is there: the drawn figures, their manifest, and the executed notebooks.
 
@@ -102,6 +113,11 @@ def build(
         PNG, PDF, GIF and ``manifest.json``; by default ``figures``.
     runs_dir
         The copies that ``g3an figures`` executed; a notebook that has none is shown as committed.
+    figures
+        By id, those of another report than the project's own, which shows only what was drawn and the notebooks that
+        drew it. By default the whole catalogue and every notebook.
+    cards
+        Of the networks; by default of the shipped ones.
 
     Returns
     -------
@@ -122,6 +138,12 @@ def build(
     runs_dir = Path(runs_dir) if runs_dir else root / "reports" / "runs" / "figures"
     manifest = read_json(figures_dir / "manifest.json") if (figures_dir / "manifest.json").is_file() else {}
     notebooks = {path.stem: path for path in sorted((root / "notebooks").glob("*.ipynb"))}
+    if figures is None:
+        figures = CATALOGUE
+    else:
+        figures = {key: figure for key, figure in figures.items() if key in manifest}
+        drew = {figure.notebook for figure in figures.values()}
+        notebooks = {stem: path for stem, path in notebooks.items() if stem in drew and _newest(path, runs_dir)[1]}
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".site-", dir=out.parent) as temporary:
@@ -131,13 +153,15 @@ def build(
             for path in sorted(figures_dir.iterdir()) if figures_dir.is_dir() else []:
                 if path.suffix in {".png", ".gif", ".pdf", ".json"}:
                     shutil.copyfile(path, site / "figures" / path.name)
-            records = {}
+            anchors: dict[str, list[str]] = {}
             for stem, path in notebooks.items():
-                executed, records[stem] = _newest(path, runs_dir)
-                here = [(key, figure) for key, figure in CATALOGUE.items() if figure.notebook == stem]
-                page = notebook_page(executed, record=records[stem], figures=here)
+                executed, record = _newest(path, runs_dir)
+                here = {key: figure for key, figure in figures.items() if figure.notebook == stem}
+                page = notebook_page(executed, record=record, figures=here)
+                anchors[stem] = [key for key in here if f'id="{key}"' in page]
                 (site / "notebooks" / f"{stem}.html").write_text(page, encoding="utf-8")
-            index = _index(CATALOGUE, manifest, notebooks, records, site / "figures")
+            drawn = {key: _drawn(runs_dir / f"{key}.json") for key in figures}
+            index = _index(figures, manifest, anchors, drawn, cards, site / "figures")
             (site / "index.html").write_text(index, encoding="utf-8")
             if out.exists():
                 shutil.rmtree(out)
@@ -148,92 +172,131 @@ def build(
 
 
 def _newest(notebook: Path, runs_dir: Path) -> tuple[Path, dict[str, Any] | None]:
-    """The copy that the last finished figure run executed, with its record; else the committed notebook."""
+    """The copy that the last finished figure run executed, with its record; else the committed notebook.
+
+    A copy of an earlier text of the notebook counts no more.
+    """
     folder = runs_dir / notebook.stem
     executed = folder / notebook.name
     if executed.is_file() and (folder / "run.json").is_file():
         record = read_json(folder / "run.json")
-        if record.get("status") == "finished":
+        if record.get("status") == "finished" and _sources(executed) == _sources(notebook):
             return executed, record
     return notebook, None
 
 
+def _sources(notebook: Path) -> list[str]:
+    cells = read_notebook(notebook).cells
+    return [cell.source for cell in cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+
+
+def _drawn(state: Path) -> dict[str, Any]:
+    """When a figure was drawn last, and at which commit, where that is known."""
+    content = read_json(state) if state.is_file() else {}
+    return {key: content[key] for key in ("drawn", "commit") if content.get(key)}
+
+
 def _index(
-    catalogue: Mapping[str, Any],
+    figures: Mapping[str, Any],
     manifest: Mapping[str, Any],
-    notebooks: Mapping[str, Path],
-    records: Mapping[str, Mapping[str, Any] | None],
+    notebooks: Mapping[str, Sequence[str]],
+    drawn: Mapping[str, Mapping[str, Any]],
+    cards: Mapping[str, Mapping[str, Any]] | None,
     files: Path,
 ) -> str:
-    """The gallery."""
+    """The gallery; ``notebooks`` has the figures that each notebook's page can be linked to."""
     links = "".join(f'<li><a href="notebooks/{stem}.html">{html.escape(_name(stem))}</a></li>' for stem in notebooks)
-    cards = "".join(_card(key, figure, manifest.get(key), records, files) for key, figure in catalogue.items())
+    shown = "".join(
+        _card(key, figure, manifest.get(key) or {}, notebooks, drawn[key], files) for key, figure in figures.items()
+    )
     body = (
         f"<h1>{TITLE}</h1>"
-        "<p>Move onto a figure, or reach it with the Tab key, to see it move; click it to keep it moving. "
-        "Each links to the notebook that drew it.</p>"
+        "<p>Move onto a figure, or reach it with the Tab key, to see it move; click or tap it to keep it moving. On a "
+        "narrow screen, figures scroll sideways. Each links to the notebook that drew it.</p>"
         f'<nav aria-label="Notebooks"><h2>Notebooks</h2><ul>{links}</ul></nav>'
-        f'<h2>Figures</h2><div class="gallery">{cards}</div>{_networks()}'
+        f'<h2>Figures</h2><div class="gallery">{shown}</div>{_networks(cards)}'
     )
     return _page(TITLE, "", body, _SCRIPT)
 
 
-def _card(key: str, figure: Any, entry: Any, records: Mapping[str, Mapping[str, Any] | None], files: Path) -> str:
+_TOLD = ("number", "title", "caption", "alt", "seeds", "weights")
+"""What the manifest says of a figure and its card shows elsewhere."""
+
+
+def _card(
+    key: str,
+    figure: Any,
+    entry: Mapping[str, Any],
+    notebooks: Mapping[str, Sequence[str]],
+    drawn: Mapping[str, Any],
+    files: Path,
+) -> str:
     """One figure of the gallery: picture, caption, files and where it comes from.
 
-    ``records`` has a key for each notebook that has a page, and the record of its last run where there was one.
+    ``entry`` is the manifest's, which knows from what it was drawn; empty where it was not.
     """
-    png, gif = files / f"{figure.name}.png", files / f"{figure.name}.gif"
-    number, title, alt = (html.escape(text) for text in (figure.number, figure.title, figure.alt))
+    figure = figure.told()
+    names = [Path(name).stem for name in entry.get("files", {})] or [figure.name]
+    png, gif = files / f"{names[0]}.png", files / f"{names[0]}.gif"
+    told = {name: entry.get(name, getattr(figure, name)) for name in ("number", "title", "caption", "alt")}
+    number, title, alt = (html.escape(told[name]) for name in ("number", "title", "alt"))
     if png.is_file():
         with Image.open(png) as image:
             width, height = image.size
         image_tag = f'<img src="figures/{png.name}" alt="{alt}" width="{width}" height="{height}" loading="lazy">'
         if gif.is_file():
             picture = (
-                f'<button class="pic" type="button" aria-pressed="false" data-gif="figures/{gif.name}">'
-                f"{image_tag}</button>"
+                f'<button class="pic" type="button" aria-pressed="false" data-gif="figures/{gif.name}" '
+                f'style="aspect-ratio: {width} / {height}">{image_tag}</button>'
             )
         else:
             picture = f'<a class="pic" href="figures/{png.name}">{image_tag}</a>'
+        picture = f'<div class="scroll">{picture}</div>'
     else:
         picture = '<p class="note">Not drawn yet: run <code>make figures</code>.</p>'
-    shown = [path for suffix in (".png", ".gif", ".pdf") if (path := files / f"{figure.name}{suffix}").is_file()]
+    shown = [path for path in (png, gif, png.with_suffix(".pdf")) if path.is_file()]
     links = []
-    if figure.notebook in records:
-        links.append(f'<a href="notebooks/{figure.notebook}.html">Notebook {figure.notebook}</a>')
+    if figure.notebook in notebooks:
+        place = f"#{key}" if key in notebooks[figure.notebook] else ""
+        links.append(f'<a href="notebooks/{figure.notebook}.html{place}">Notebook {figure.notebook}</a>')
     links += [f'<a href="figures/{path.name}">{path.suffix[1:].upper()}</a>' for path in shown]
-    facts: dict[str, Any] = dict(entry) if isinstance(entry, Mapping) else {}
-    if record := records.get(figure.notebook):
-        facts |= {"drawn": record.get("started"), "commit": record.get("commit")}
-    provenance = f"<details><summary>Where it comes from</summary>{_facts(facts)}</details>" if facts else ""
-    caption = _caption(figure, facts.get("parameters") or figure.defaults)
+    seeds = f"<br><small>Seeds: {html.escape(entry['seeds'])}.</small>" if entry.get("seeds") else ""
+    facts = {name: value for name, value in entry.items() if name not in _TOLD} | dict(drawn)
+    provenance = f"<details><summary>Where it comes from</summary>{_facts(facts)}</details>" if entry else ""
     return (
-        f'<figure id="{html.escape(key)}">{picture}<figcaption><strong>{number}: {title}.</strong> {caption}<br>'
-        f"{' · '.join(links)}</figcaption>{provenance}</figure>"
+        f'<figure id="{html.escape(key)}">{picture}<figcaption><strong>{number}: {title}.</strong> '
+        f"{_caption(told['caption'])}{seeds}<br>{' · '.join(links)}</figcaption>{provenance}</figure>"
     )
 
 
-def _networks() -> str:
-    """The shipped networks' cards."""
+def _networks(cards: Mapping[str, Mapping[str, Any]] | None) -> str:
+    """What is known of the networks."""
     from g3an import checkpoints
 
-    cards = "".join(
+    cards = checkpoints.shipped() if cards is None else cards
+    shown = "".join(
         f"<details><summary>{html.escape(name)}</summary>{_facts(card)}</details>"
-        for name, card in sorted(checkpoints.shipped().items())
+        for name, card in sorted(cards.items())
     )
-    return f"<h2>Networks</h2>{cards}" if cards else ""
+    return f"<h2>Networks</h2>{shown}" if shown else ""
 
 
 def _facts(content: Mapping[str, Any]) -> str:
-    """A mapping as a definition list."""
+    """A mapping as a definition list, mappings inside it as lists of their own."""
     rows = "".join(
-        f"<dt>{html.escape(str(key).replace('_', ' '))}</dt>"
-        f"<dd>{html.escape(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))}</dd>"
+        f"<dt>{html.escape(str(key).replace('_', ' '))}</dt><dd>{_fact(value)}</dd>"
         for key, value in content.items()
         if value not in (None, "", [], {})
     )
     return f"<dl>{rows}</dl>"
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return _facts(value)
+    if isinstance(value, list) and not any(isinstance(one, list | Mapping) for one in value):
+        return html.escape(", ".join("none" if one is None else str(one) for one in value))
+    return html.escape(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def _name(stem: str) -> str:
@@ -242,15 +305,8 @@ def _name(stem: str) -> str:
     return f"{number} {words.replace('_', ' ').capitalize()}".strip()
 
 
-def _caption(figure: Any, parameters: Mapping[str, Any]) -> str:
-    """The appendix's caption with the drawn figure's own words, formulas and italics."""
-    from g3an.catalogue import display_name, ordinal, panels_in_words
-
-    text = figure.caption.format(
-        data=display_name(figure.weights),
-        ordinal=ordinal(parameters.get("dimension", 0)),
-        **panels_in_words(parameters.get("dimensions", (0,))),
-    )
+def _caption(text: str) -> str:
+    """A caption with its formulas and italics."""
     formulas: list[str] = []
     text = re.sub(r"\*([^*]+)\*", r"<em>\1</em>", html.escape(_take_formulas(text, formulas)))
     return _put_formulas(text, formulas)
@@ -270,7 +326,7 @@ def _page(title: str, style: str, body: str, script: str = "") -> str:
 
 
 def notebook_page(
-    path: str | Path, *, record: Mapping[str, Any] | None = None, figures: Sequence[tuple[str, Any]] | None = None
+    path: str | Path, *, record: Mapping[str, Any] | None = None, figures: Mapping[str, Any] | None = None
 ) -> str:
     """A notebook as one HTML page that needs no other file.
 
@@ -279,8 +335,8 @@ def notebook_page(
     record
         The run's ``run.json``, shown at the top.
     figures
-        The catalogue's (id, figure) pairs that this notebook draws; given for a page of the site, whose gallery is
-        then linked.
+        By id, those that this notebook draws; given for a page of the site, whose gallery is then linked. Each has its
+        id as an anchor.
 
     Raises
     ------
@@ -296,23 +352,34 @@ def notebook_page(
     # What is of use only where a notebook runs (tools/badges.py).
     notebook.cells = [cell for cell in notebook.cells if not {"badges", "setup"} & set(cell.metadata.get("tags", []))]
     formulas: list[str] = []
-    alts = [figure.alt for _, figure in figures or []]
+    cells: list[Any] = []
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = _take_formulas(cell.source, formulas)
             cell.pop("attachments", None)
         elif cell.cell_type == "code":
-            cell.outputs = [_plain_output(output, alts) for output in without_bars(cell.outputs)]
+            cell.outputs = [_plain_output(output) for output in without_bars(cell.outputs)]
+            drawn = "".join(f'<span id="{key}"></span>' for key in figures or {} if f'"{key}"' in cell.source)
+            if drawn:  # above its heading, where it has one
+                place = len(cells) - bool(cells and cells[-1].cell_type == "markdown")
+                cells.insert(place, new_markdown_cell(drawn))
+        cells.append(cell)
+    notebook.cells = cells
     exporter = HTMLExporter(template_name="basic", exclude_anchor_links=True)
     exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)  # papermill keeps each flush by itself
     body, _ = exporter.from_notebook_node(notebook)
     body = _put_formulas(body, formulas)
-    # Wide code scrolls sideways; the keyboard must reach it too.
-    body = body.replace("<pre>", '<pre tabindex="0">')
+    # Wide code and tables scroll sideways; the keyboard must reach them too.
+    body = body.replace("<pre>", '<pre tabindex="0">').replace("<table", '<table tabindex="0"')
 
     top = ""
     if figures is not None:
-        back = "".join(f' · <a href="../index.html#{key}">{html.escape(figure.number)}</a>' for key, figure in figures)
+        numbers = [figure.number for figure in figures.values()]
+        back = ""
+        for key, figure in figures.items():
+            alone = numbers.count(figure.number) == 1 and figure.number[-1].isdigit()
+            name = html.escape(figure.number if alone else figure.told().title)
+            back += f' · <a href="../index.html#{key}">{name}</a>'
         top = f'<nav aria-label="Gallery"><a href="../index.html">All figures</a>{back}</nav>'
     if record:
         facts = {key: value for key, value in record.items() if key not in {"notebook", "versions", "machine"}}
@@ -330,6 +397,22 @@ _FORMULA = re.compile(
 )
 
 
+# z, z_a and z_{a_0}: a list of these needs no MathML, whose subscripts browsers lower too little without a font for it.
+_PLAIN = re.compile(r"(?P<name>[A-Za-z])(?:_(?:(?P<below>\w)|\{(?P<outer>\w)_(?P<inner>\w)\}))?")
+
+
+def _plain_formula(tex: str) -> str:
+    """A formula of single letters and their subscripts as HTML; empty for any other."""
+    shown = []
+    for part in tex.split(","):
+        found = _PLAIN.fullmatch(part.strip())
+        if not found:
+            return ""
+        below = found["below"] or (f"{found['outer']}<sub>{found['inner']}</sub>" if found["outer"] else "")
+        shown.append(f"<i>{found['name']}</i>" + (f"<sub>{below}</sub>" if below else ""))
+    return f'<span class="formula">{", ".join(shown)}</span>'
+
+
 def _token(number: int) -> str:
     return f"xFORMULAx{number}x"
 
@@ -341,7 +424,7 @@ def _put_formulas(text: str, formulas: Sequence[str]) -> str:
 
 
 def _take_formulas(source: str, formulas: list[str]) -> str:
-    """Replace TeX formulas in Markdown by tokens, and append each formula's MathML to ``formulas``."""
+    """Replace TeX formulas in Markdown by tokens, and append each formula's HTML or MathML to ``formulas``."""
     from latex2mathml.converter import convert
 
     def swap(match: re.Match[str]) -> str:
@@ -350,6 +433,9 @@ def _take_formulas(source: str, formulas: list[str]) -> str:
         tex = match["block"] or match["inline"]
         # A tag is no TeX that the converter knows; it is the equation's number.
         tex = re.sub(r"\\tag\{([^}]*)\}", r"\\qquad (\1)", tex)
+        if match["inline"] and (plain := _plain_formula(tex)):
+            formulas.append(plain)
+            return _token(len(formulas) - 1)
         try:
             formulas.append(convert(tex.strip(), display="block" if match["block"] else "inline"))
         except Exception:  # whatever the converter cannot read stays readable as TeX
@@ -359,7 +445,7 @@ def _take_formulas(source: str, formulas: list[str]) -> str:
     return _FORMULA.sub(swap, source)
 
 
-def _plain_output(output: Any, alts: list[str]) -> Any:
+def _plain_output(output: Any) -> Any:
     """An output in a form that a page without scripts can show: GIFs as images, no widgets, pictures with alt text."""
     if "data" not in output:
         return output
@@ -368,7 +454,7 @@ def _plain_output(output: Any, alts: list[str]) -> Any:
         data.pop("application/vnd.jupyter.widget-view+json", None)
     about = output.get("metadata", {})
     told = [about.get(kind, {}).get("alt") for kind in ("image/png", "image/jpeg", "image/gif")] + [about.get("alt")]
-    alt = next(filter(None, told), alts[0] if len(alts) == 1 else "Output of the cell above")
+    alt = next(filter(None, told), "Output of the cell above")
     if "image/gif" in data:
         encoded = "".join(data["image/gif"].split())
         data.clear()

@@ -22,12 +22,15 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from g3an.errors import G3ANError
-from g3an.files import atomic_write, read_json, sha256, write_json
+from g3an.files import atomic_write, make_folder, read_json, sha256, write_json
 from g3an.parameters import check_parameters, did_you_mean, notebook_parameters, read_notebook
 from g3an.results import recorded
+
+if TYPE_CHECKING:
+    from g3an.catalogue import Figure
 
 Progress = Callable[[int, int], None]
 """Called with (cells done, cells in all)."""
@@ -322,7 +325,7 @@ def figures(
 ) -> Path:
     """Draw the catalogue's figures by running each figure notebook once, then build the report.
 
-    A figure is skipped when nothing that it depends on has changed: its notebook's code, the library's sources, the
+    A figure is skipped when nothing that it depends on has changed: its notebook, the library's sources, the
     weights, package versions, the thread count, and the files drawn last time. What they were is kept under
     ``reports/runs/``, which git ignores, so a fresh clone always draws.
 
@@ -333,7 +336,7 @@ def figures(
     dataset
         Only the figures of this data set, a key of :data:`g3an.catalogue.CASTS`.
     weights
-        A network of the user's own that draws them instead of the shipped one.
+        A network of the user's own that draws them instead of the shipped one; see :class:`g3an.gallery.Gallery`.
     out
         Folder for PNG, PDF, GIF and ``manifest.json``; by default ``figures/``, or ``figures-<name of the weights>/``
         in the current folder when there are own weights, which never replace the project's figures.
@@ -352,32 +355,38 @@ def figures(
     Raises
     ------
     G3ANError
-        An unknown figure, data set or network, or notebooks that failed (the others are drawn all the same).
+        An unknown figure, data set or network, a figure of another data set, a folder that cannot be written, or
+        notebooks that failed (the others are drawn all the same).
     """
     from g3an import report
-    from g3an.catalogue import CATALOGUE, cast_of, select
+    from g3an.catalogue import OWN, cast_of, select
     from g3an.gallery import Gallery
 
-    Gallery(dataset, weights)  # refuses what it does not know
-    chosen = select(ids) or list(CATALOGUE)
-    if dataset:
-        chosen = [name for name in chosen if cast_of(name) == dataset]
-        if not chosen:
-            raise G3ANError(f"None of the figures asked for shows {dataset}.")
+    gallery = Gallery(dataset, weights, ids)  # refuses what it does not know
+    known = gallery.figures
+    chosen = gallery.only or list(known)
+    if gallery.dataset not in ("", OWN):
+        chosen = [name for name in chosen if cast_of(name) == gallery.dataset]
+        for word in ids:
+            if not set(select([word])) & set(chosen):
+                raise G3ANError(f"{word} cannot be drawn: only figures of {gallery.dataset} were asked for.")
+    elif missing := [name for name in chosen if name not in known]:
+        raise G3ANError(f"{weights} draws figures of its own: {', '.join(known)}, not {', '.join(missing)}.")
     root = project_root()
     own = str(Path(weights).resolve()) if Path(weights).suffix else weights
-    out = Path(out).resolve() if out else Path(f"figures-{Path(weights).stem}").resolve() if own else root / "figures"
+    out = figures_folder(weights, out).resolve()
     if own and out == root / "figures":
         raise G3ANError("figures/ holds the project's own figures; choose another folder for those of your network.")
+    make_folder(out)
     runs = _figure_runs(root, out)
     # The number of threads decides the last bits; any fixed number will do. Most of the work knows one thread only.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # more threads than processors would keep each other waiting
-    wanted = dict.fromkeys(CATALOGUE[name].notebook for name in chosen)
+    wanted = dict.fromkeys(known[name].notebook for name in chosen)
     plans: list[_Plan] = []
     failed = []
     for number, stem in enumerate(wanted, 1):
-        everyone = [name for name, figure in CATALOGUE.items() if figure.notebook == stem]
+        everyone = [name for name, figure in known.items() if figure.notebook == stem]
         here = [name for name in everyone if name in chosen]
         label = f"[{number}/{len(wanted)}] {stem} ({', '.join(here)})"
         try:
@@ -395,21 +404,22 @@ def figures(
         for name in changed:
             (runs / f"{name}.json").unlink(missing_ok=True)
         values: dict[str, Any] = {"save_to": _from_here(out)}
-        # A run that draws a part is kept apart: the report shows whole notebooks.
-        folder = runs / (stem if changed == everyone else f"{stem}-part")
+        # The project's own report shows whole notebooks: a run that draws a part is kept apart.
+        folder = runs / (f"{stem}-part" if changed != everyone and out == root / "figures" else stem)
         if changed != everyone:
             values["only"] = changed
-        if dataset:
-            values |= {"dataset": dataset, "weights": own}
+        if gallery.dataset:
+            values |= {"dataset": "" if gallery.dataset == OWN else gallery.dataset, "weights": own}
         plans.append(_Plan(stem, label, changed, key, root / "notebooks" / f"{stem}.ipynb", values, folder))
     plans.sort(key=lambda plan: -len(plan.changed))  # the longest first, so that none is left over at the end
     for plan, seconds, problem in _run_all(plans, jobs, progress):
         try:
             if problem:
                 raise problem
+            about = read_json(plan.folder / "run.json")
             for name in plan.changed:
-                record = {"key": plan.key, "outputs": _outputs(out, name), "manifest": _manifest(out, [name])}
-                write_json(runs / f"{name}.json", record)
+                record = {"key": plan.key, "outputs": _outputs(out, known[name]), "manifest": _manifest(out, [name])}
+                write_json(runs / f"{name}.json", record | {"drawn": about["started"], "commit": about["commit"]})
         except G3ANError as error:
             say(f"{plan.label}: FAILED. {error}")
             failed.append(plan.stem)
@@ -418,10 +428,19 @@ def figures(
     # Figures drawn elsewhere leave the project's own report alone.
     page = (root / "reports" if out == root / "figures" else runs) / "site" / "index.html"
     if plans or not page.is_file() or _newest_notebook(root) > page.stat().st_mtime:
-        report.build(page.parent, figures_dir=out, runs_dir=runs)
+        elsewhere = known if out != root / "figures" else None
+        card: dict[str, Any] = getattr(gallery.networks.get(gallery.dataset), "card", {})
+        cards = {Path(weights).stem: card} if own else None
+        report.build(page.parent, figures_dir=out, runs_dir=runs, figures=elsewhere, cards=cards)
     if failed:
-        raise G3ANError(f"Not drawn: {', '.join(failed)}; the lines above say why. The others are in {_shown(out)}.")
+        rest = f" The others are in {_shown(out)}." if len(failed) < len(wanted) else ""
+        raise G3ANError(f"Not drawn: {', '.join(failed)}; the lines above say why.{rest}")
     return page
+
+
+def figures_folder(weights: str = "", out: str | Path | None = None) -> Path:
+    """Where :func:`figures` draws: ``out``, else ``figures-NAME/`` here for own weights, else the project's folder."""
+    return Path(out) if out else Path(f"figures-{Path(weights).stem}") if weights else project_root() / "figures"
 
 
 @dataclass(frozen=True)
@@ -527,12 +546,12 @@ def _from_here(path: Path) -> str:
 
 
 def _figure_key(root: Path, stem: str, out: Path, own: str = "") -> str:
-    """One hash over everything that a notebook's figures depend on, the user's ``own`` weights among them."""
+    """One hash over all that a notebook and its figures depend on, the user's ``own`` weights among it."""
     notebook = read_notebook(root / "notebooks" / f"{stem}.ipynb")
     package = Path(__file__).parent
     sources = sorted(path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     parts = {
-        "code": ["".join(cell.source) for cell in notebook.cells if cell.cell_type == "code"],
+        "cells": ["".join(cell.source) for cell in notebook.cells],  # prose, too: the report shows it
         "files": {path.relative_to(package).as_posix(): sha256(path) for path in sources},
         "versions": versions(),
         "threads": os.environ.get("OMP_NUM_THREADS"),
@@ -542,7 +561,7 @@ def _figure_key(root: Path, stem: str, out: Path, own: str = "") -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _outputs(out: Path, name: str) -> dict[str, str]:
+def _outputs(out: Path, figure: Figure) -> dict[str, str]:
     """The files of a figure, with their hashes.
 
     Raises
@@ -550,13 +569,11 @@ def _outputs(out: Path, name: str) -> dict[str, str]:
     G3ANError
         Its notebook ran to its end but did not write one of them.
     """
-    from g3an.catalogue import CATALOGUE
-
-    figure, found = CATALOGUE[name], {}
+    name, found = figure.told().name, {}
     for suffix in (".png", ".pdf", *((".gif",) if figure.animated else ())):
-        path = out / f"{figure.name}{suffix}"
+        path = out / f"{name}{suffix}"
         if not path.is_file():
-            raise G3ANError(f"{figure.notebook} ended without writing {path.name} of {name}.")
+            raise G3ANError(f"{figure.notebook} ended without writing {path.name} of {figure.id}.")
         found[path.name] = sha256(path)
     return found
 

@@ -33,7 +33,7 @@ from tqdm.auto import tqdm
 
 from g3an.allotment import PULLED_STEPS, Allotment
 from g3an.augment import augment
-from g3an.checkpoints import begin_from, read_state, save_generator, write_state
+from g3an.checkpoints import begin_from, load_generator, read_state, save_generator, write_state
 from g3an.config import ModelConfig, TrainConfig
 from g3an.data import ClipDataset, open_dataset
 from g3an.data.faces.dataset import FaceDataset
@@ -52,11 +52,11 @@ from g3an.perception import Perception, PerceptualDiscriminator, diversity_loss
 from g3an.reconstruction import MOTION_RATE, PEOPLE_RATE, Encoder, Quiet, flicker, likeness, noisy, turn_looks
 
 WITHOUT_EFFECT = frozenset(("profile", "steps", "workers", "log_every", "checkpoint_every", "sample_every",
-                            "compared_clips", "statistics_passes"))  # fmt: skip
+                            "compared_clips"))  # fmt: skip
 CHANGEABLE = frozenset(("learning_rate_g", "learning_rate_d", "cooling", "ema_decay", "augment", "image_frames", "r1",
                         "r1_every", "diversity", "reconstruction", "reconstruction_alone", "reading", "look_noise",
-                        "normality", "flicker", "frozen_norms"))  # fmt: skip
-"""What a resumed run may have otherwise than before: what leaves its weights alone, and what the card then records."""
+                        "normality", "flicker", "frozen_norms", "statistics_passes"))  # fmt: skip
+"""What a resumed run may have otherwise than before: what leaves its network alone, and what the card then records."""
 
 LIKENESS = 0.4
 """Weight of the perceptual maps' difference: what it says counts for twice what the pixels say."""
@@ -68,8 +68,13 @@ ALONE_FRAMES = 8
 """Frames of a clip given back in a step without judges; D_V needs all, a mean of differences does not."""
 
 LARGEST_LOSS = 100.0  # a GAN with spectral norm stays below 10; beyond this it will not come back
+LARGEST_PART = 10.0  # of each loss before it is weighed, where many or heavy ones add up to more
 SHOWN_ROWS = 8
 READER = 100  # its seed is so far from that of the run
+
+
+class Stopped(G3ANError):
+    """Training was asked to stop, by Ctrl-C or SIGTERM, and has saved its state."""
 
 
 def discriminator_loss(real: Tensor, fake: Tensor, kind: str = "bce") -> Tensor:
@@ -91,7 +96,20 @@ def discriminator_loss(real: Tensor, fake: Tensor, kind: str = "bce") -> Tensor:
 
 
 def generator_loss(fake: Tensor, kind: str = "bce") -> Tensor:
-    """Loss of the generator: ``-mean log σ(fake)`` (non-saturating), or ``-mean fake`` with ``hinge``."""
+    """Loss of the generator: ``-mean log σ(fake)`` (non-saturating), or ``-mean fake`` with ``hinge``.
+
+    Parameters
+    ----------
+    fake
+        Logits ``(batch,)``.
+    kind
+        ``bce`` or ``hinge``.
+
+    Returns
+    -------
+    Tensor
+        A scalar, at least 0 with ``bce``.
+    """
     return -fake.mean() if kind == "hinge" else softplus(-fake).mean()
 
 
@@ -180,6 +198,20 @@ def gradient_penalty(judge: nn.Module, real: Tensor, *condition: Tensor | None) 
     """R1 of Mescheder et al. (ICML 2018): the mean squared norm of the verdict's gradient at real clips or frames.
 
     It damps the circles that G and D otherwise run in, where all samples take one colour after the other.
+
+    Parameters
+    ----------
+    judge
+        Gives a logit for each clip or frame.
+    real
+        Clips ``(batch, 3, T, H, W)`` or frames ``(batch, 3, H, W)`` in [-1, 1].
+    condition
+        What else the judge takes, such as one-hot categories ``(batch, classes)``.
+
+    Returns
+    -------
+    Tensor
+        A scalar, at least 0, through which gradients reach the judge.
     """
     real = real.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(judge(real, *condition).float().sum(), real, create_graph=True)
@@ -193,6 +225,24 @@ def draw_codes(
 
     With ``together`` 2 or 4, groups of so many clips share c, which the groups take in turn, in random order, and
     clips 2j and 2j + 1 share z_a. In fours the second pair moves by the first one's two z_m.
+
+    Parameters
+    ----------
+    config
+        Of the generator that takes them.
+    batch
+        Clips, a multiple of ``together``.
+    seed, step
+        Whole numbers, of which the lower 32 bits count.
+    device
+        Where the codes go; they are drawn on the processor, for any device alike.
+    together
+        1, 2 or 4.
+
+    Returns
+    -------
+    tuple of Tensor
+        z_a ``(batch, z_a_dim)``, z_m ``(batch, z_m_dim)`` and c ``(batch, classes)``, None if unconditional.
     """
     random = torch.Generator().manual_seed(_mix(seed, step, 1))
     z_a = torch.randn(batch, config.z_a_dim, generator=random).to(device)
@@ -231,7 +281,7 @@ def train(
     ``log.jsonl``           a line each ``log_every`` steps
     ``tensorboard/``        the same, as curves
     ``samples/``            fixed codes, one PNG each ``sample_every`` steps
-    ``checkpoints/``        ``last.pt`` and ``best.pt``, to resume from
+    ``checkpoints/``        ``last.pt``, to resume from; ``best.pt``, that of ``best.*``
     ``generator.*``         the averaged generator of the last step
     ``best.*``              that of the smallest sliced Wasserstein distance
     ======================  ==========================================================
@@ -245,8 +295,9 @@ def train(
     model
         ``classes`` is filled in from the data where the preset leaves it empty and the data has several.
     resume
-        Go on from ``checkpoints/last.pt``; ``config.steps`` may be larger than it was, and what
-        :data:`CHANGEABLE` names (the learning rates, say) may differ: it holds from there on, and the card says so.
+        Go on from ``checkpoints/last.pt``, with the same data, which may have moved; ``config.steps`` may be any number
+        that is not below the steps done, and what :data:`CHANGEABLE` names (the learning rates, say) may differ: it
+        holds from there on, and the card says so.
     device
         ``auto`` takes what accelerate finds, ``cpu`` stays on the processor.
     begin
@@ -264,27 +315,57 @@ def train(
     Raises
     ------
     G3ANError
-        Missing data, weights to begin from that do not fit, a folder that cannot be written, a loss that is NaN or has
-        exploded, Ctrl-C (after saving). The last good checkpoint is kept in each case.
+        Missing data or videos that are too short, weights to begin from that do not fit, a run that cannot go on so, a
+        folder that cannot be written, a loss that is NaN or has exploded. The last good checkpoint is kept in each
+        case.
+    Stopped
+        Ctrl-C, after saving.
     """
     run = Path(run_dir)
     checkpoints = run / "checkpoints"
-    if begin_category is not None and begin is None and not resume:
+    # First what costs nothing: simulated faces may have to be drawn for minutes.
+    if run.exists() and not run.is_dir():
+        raise G3ANError(f"Cannot write to {run}, which is a file; a run needs a folder of its own.")
+    if device not in ("auto", "cpu"):
+        raise G3ANError(f"device is {device!r}; it must be 'auto' or 'cpu'.")
+    state = _state_to_resume(run, resume, config, dataset_name)
+    if begin_category is not None and begin is None and not state:
         raise G3ANError(f"c is to be held at {begin_category!r}, but of what? Name the network to begin from (--from).")
+    for name in ("reading", "known_looks"):
+        if getattr(config, name) and dataset_name not in SETS:
+            raise G3ANError(
+                f"{name} is {getattr(config, name):g}; it needs data whose factors are known, {' or '.join(SETS)}, and "
+                f"not {dataset_name}."
+            )
+    with torch.device("meta"):  # it is only asked what it makes
+        frames_made = Generator(model, spectral_norm=False).frame_count()
+    if config.clip_length != frames_made:
+        raise G3ANError(
+            f"clip_length is {config.clip_length}; it must be {frames_made}, the frames of a clip that the network "
+            f"{model.preset!r} makes."
+        )
+    _require_origin(run, state, begin, begin_category)
     AcceleratorState._reset_state()  # it is one a process, and an earlier run here may have had another precision
     # The vectors of the spectral norms come out alike everywhere, and each process has its own batch statistics.
     separate = DistributedDataParallelKwargs(broadcast_buffers=False)
     accelerator = Accelerator(mixed_precision=config.precision, cpu=device == "cpu", kwargs_handlers=[separate])
+    if config.precision == "fp16" and accelerator.device.type == "cpu":
+        raise G3ANError("precision is 'fp16', which needs a GPU; train on a processor with 'bf16' or 'no'.")
     # A process's half of clips to give back and its half from drawn codes hold whole fours.
     whole = 8 if config.reconstruction else config.together
     if config.batch % (accelerator.num_processes * whole):
-        raise G3ANError(f"batch {config.batch} cannot be shared by {accelerator.num_processes} processes evenly.")
+        raise G3ANError(
+            f"batch {config.batch} cannot be shared by {accelerator.num_processes} processes evenly; it must be a "
+            f"multiple of {accelerator.num_processes * whole}."
+        )
     split: Split = "all" if config.split == "all" or (config.split == "auto" and dataset_name not in SETS) else "train"
     with accelerator.main_process_first():  # simulated faces are drawn at first use, by one process
         data = open_dataset(
             dataset_name, root, split=split, length=config.clip_length, steps=config.clip_steps, mirror=config.mirror,
             seed=config.seed,
         )  # fmt: skip
+    data.require_lengths()
+    fingerprint = data.fingerprint()
     classes = model.classes or (tuple(data.classes) if len(data.classes) > 1 else ())
     model = ModelConfig.from_dict({**model.to_dict(), "classes": classes})
     if classes and set(classes) != set(data.classes):
@@ -294,13 +375,14 @@ def train(
         )
     # The network may list the categories in another order than the data does.
     place = torch.tensor([classes.index(name) for name in data.classes] if classes else [])
-    for name in ("reading", "known_looks"):
-        if getattr(config, name) and dataset_name not in SETS:
+    if state:
+        if ModelConfig.from_dict(state["model"]) != model:
+            raise G3ANError(f"{run} was trained with another network; resume with the same, or start anew.")
+        if state.get("fingerprint", fingerprint) != fingerprint:  # older checkpoints hold none
             raise G3ANError(
-                f"{name} is {getattr(config, name):g}; it needs data whose factors are known, {' or '.join(SETS)}, and "
-                f"not {dataset_name}."
+                f"{run} was trained with other videos, people or categories than {root or dataset_name} holds; resume "
+                "with the same, or start anew."
             )
-    state = _state_to_resume(run, resume, model, config, dataset_name)
 
     origins: list[dict[str, Any]] = state["origins"] if state else []
     torch.manual_seed(config.seed)  # initial weights
@@ -355,6 +437,11 @@ def train(
     pulled = any(origin.get("training", {}).get("allotted") for origin in origins)
     done, best, seconds = 0, math.inf, 0.0
     changes: list[dict[str, Any]] = state["changes"] if state else []
+    # So many of z_a's first numbers are heard in full; all where nothing was given back at first, so none was quieted.
+    heard = model.z_a_dim
+    if isinstance(encoder, Encoder):
+        of_people = encoder.people.shape[1]
+        heard = state.get("z_a_heard", of_people if "encoder" in state else heard) if state else of_people
     quiet: AbstractContextManager[None] = nullcontext()
     if isinstance(encoder, Encoder) and "encoder" not in (state or {}):
         encoder.fit(data, config.seed)
@@ -364,19 +451,25 @@ def train(
                 part.load_state_dict(state[name])
         average.weights = state["average"]
         done, best, seconds = state["step"], state["best"], state["seconds"]
+        if state["config"].get("compared_clips", config.compared_clips) != config.compared_clips:
+            best = math.inf  # distances to other clips say nothing about it
     if isinstance(encoder, Encoder):
         if config.allotted:
             allotment = Allotment(encoder, data)
             data.often = allotment.often
         begins = slice(0, 0 if state else None)
-        if origins and not state:
+        # Weights of an origin that says nothing of its training, such as the authors', are as those of a new generator.
+        if origins and not state and origins[-1].get("training"):
             before = TrainConfig.from_dict(origins[-1]["training"])
             learned_from = origins[-1].get("dataset", dataset_name)
             if config.known_looks and before.known_looks and learned_from != dataset_name:
                 of: Split = "all" if before.split == "all" else "train"
                 theirs = open_dataset(learned_from, root, split=of, length=before.clip_length, steps=before.clip_steps)
                 turn_looks(generator, theirs, before.seed, encoder.axes)
-            begins = slice(encoder.people.shape[1], len(APPEARANCE) if before.known_looks else before.looks)
+            if before.reconstruction:
+                # Older cards do not say how many people there were.
+                supposed = len(APPEARANCE) if before.known_looks else before.looks
+                begins = slice(heard, origins[-1].get("z_a_heard", supposed))
         quiet = Quiet(generator, encoder.gains, begins)
     if accelerator.num_processes > 1 and accelerator.device.type == "cuda":  # PyTorch has it for GPUs only
         generator = cast(Generator, nn.SyncBatchNorm.convert_sync_batchnorm(generator))
@@ -428,14 +521,14 @@ def train(
         content = {name: _bare(accelerator, named[name]).state_dict() for name in kept}
         content |= {"average": average.weights, "step": step, "best": best, "seconds": time.monotonic() - started}
         content |= {"model": model.to_dict(), "config": config.to_dict(), "dataset": dataset_name, "changes": changes}
-        content["origins"] = origins
+        content |= {"origins": origins, "fingerprint": fingerprint, "z_a_heard": heard}
         write_state(checkpoints / "last.pt", content)
 
     named = {
         "generator": generator, "video": video_judge, "image": image_judge, "deep": deep_judge,
         "encoder": encoder, "optimiser_e": optimiser_e, "optimiser_g": optimiser_g, "optimiser_d": optimiser_d,
     }  # fmt: skip
-    with _Stop() as stop:
+    with _Stop() as stop, bar:
         for step, batch in _batches(data, config, done, mine, accelerator.device.type == "cuda"):
             for optimiser, rates in warm:  # a state brings the rates that it was saved with
                 for group, rate in zip(optimiser.param_groups, rates, strict=True):
@@ -510,7 +603,7 @@ def train(
                     stills = _pick(real, frames[0])
                     flatness = gradient_penalty(video_judge, real, c_real) + gradient_penalty(image_judge, stills)
                     loss_d = loss_d + config.r1_every * config.r1 / 2 * flatness
-                _require_sane(_mean(accelerator, loss_d), "discriminators", step, checkpoints)
+                _require_sane(_mean(accelerator, loss_d), "discriminators", step, checkpoints, config)
                 optimiser_d.zero_grad()
                 accelerator.backward(loss_d)
                 optimiser_d.step()
@@ -537,7 +630,7 @@ def train(
             if config.normality:
                 loss_g = loss_g + config.normality * losses["normality"]
             losses["generator"] = loss_g
-            _require_sane(_mean(accelerator, loss_g), "generator", step, checkpoints)
+            _require_sane(_mean(accelerator, loss_g), "generator", step, checkpoints, config)
             optimiser_g.zero_grad()
             optimiser_e.zero_grad()
             accelerator.backward(loss_g)
@@ -569,17 +662,16 @@ def train(
                     best = distance
                     keep(step)
                     _copy(checkpoints / "last.pt", checkpoints / "best.pt")
-                    _save(sampler, run / "best", data, config, changes, origins, step, distance, now - started)
+                    _save(sampler, run / "best", data, config, changes, origins, heard, step, distance, now - started)
             # A process that was asked to stop stops all of them, at one step and once the state is saved.
             stopping = _mean(accelerator, torch.tensor(float(stop.asked), device=accelerator.device)).item() > 0
             if step % config.checkpoint_every == 0 or step == config.steps or stopping:
                 keep(step)
             if stopping:
                 accelerator.wait_for_everyone()
-                raise G3ANError(
+                raise Stopped(
                     f"Stopped after step {step}; the state is saved in {checkpoints / 'last.pt'}. Go on with --resume."
                 )
-    bar.close()
     if log:
         log.close()
     card = run / "generator.json"
@@ -588,7 +680,7 @@ def train(
             sampler = average.network(bare, config.seed, config.statistics_passes, frozen=config.frozen_norms)
             distance = _sample(sampler, reference, run, config.steps, config.seed)
         seconds = time.monotonic() - started
-        _save(sampler, run / "generator", data, config, changes, origins, config.steps, distance, seconds)
+        _save(sampler, run / "generator", data, config, changes, origins, heard, config.steps, distance, seconds)
     accelerator.wait_for_everyone()
     return card
 
@@ -710,12 +802,21 @@ def _lost(
     return config.reconstruction * lost
 
 
-def _require_sane(loss: Tensor, whose: str, step: int, checkpoints: Path) -> None:
+def _largest_loss(config: TrainConfig, whose: str) -> float:
+    """What no loss exceeds of a training that can still succeed: the more, the more its parts weigh."""
+    if whose == "generator":
+        given_back = 1 + LIKENESS + config.flicker + config.reading + config.following
+        others = config.diversity + config.reconstruction * given_back + config.normality
+    else:
+        others = config.r1_every * config.r1 / 2
+    return max(LARGEST_LOSS, LARGEST_PART * (2 + config.perception + others))
+
+
+def _require_sane(loss: Tensor, whose: str, step: int, checkpoints: Path, config: TrainConfig) -> None:
     value = loss.item()
-    if not math.isfinite(value) or abs(value) > LARGEST_LOSS:
+    if not math.isfinite(value) or abs(value) > _largest_loss(config, whose):
         raise G3ANError(
-            f"The loss of the {whose} is {value:.3g} at step {step}: training has failed. The last good state is in "
-            f"{checkpoints / 'last.pt'}; go on from it with --resume and a smaller learning rate or another seed."
+            f"The loss of the {whose} is {value:.3g} at step {step}: training has failed. {_way_on(checkpoints)}"
         )
 
 
@@ -723,15 +824,36 @@ def _require_finite(network: nn.Module, step: int, checkpoints: Path) -> None:
     """A checkpoint with NaN weights must never replace a good one."""
     for name, value in network.state_dict().items():
         if not torch.isfinite(value).all():
-            raise G3ANError(
-                f"{name} holds NaN or infinity at step {step}: nothing was saved, {checkpoints / 'last.pt'} is kept. "
-                "Go on from it with --resume and a smaller learning rate or another seed."
-            )
+            raise G3ANError(f"{name} holds NaN or infinity at step {step} and was not saved. {_way_on(checkpoints)}")
 
 
-def _state_to_resume(
-    run: Path, resume: bool, model: ModelConfig, config: TrainConfig, dataset_name: str
-) -> dict[str, Any] | None:
+def _way_on(checkpoints: Path) -> str:
+    """What to do after a failure."""
+    last = checkpoints / "last.pt"
+    if not last.exists():
+        return "No state was saved before; begin anew with a smaller learning rate or another seed."
+    return (
+        f"The last good state is in {last}; go on from it with --resume and a smaller learning rate, or begin anew "
+        "with another seed."
+    )
+
+
+def _require_origin(
+    run: Path, state: dict[str, Any] | None, begin: str | Path | None, begin_category: str | None
+) -> None:
+    """See that what to begin from can be loaded, and that a run that goes on did begin from it."""
+    given = None if begin is None else load_generator(begin).weights_hash
+    if not state:
+        return
+    origin = state["origins"][-1] if state["origins"] else {}
+    if given not in (None, origin.get("weights_hash")) or begin_category not in (None, origin.get("category")):
+        what = f"{begin}" if begin_category is None else f"{begin or 'that network'} at {begin_category!r}"
+        raise G3ANError(
+            f"{run} did not begin from {what}, and goes on from its own state; leave that out, or name another folder."
+        )
+
+
+def _state_to_resume(run: Path, resume: bool, config: TrainConfig, dataset_name: str) -> dict[str, Any] | None:
     last = run / "checkpoints" / "last.pt"
     if not resume:
         if last.exists():
@@ -742,9 +864,11 @@ def _state_to_resume(
         if (run / "config.json").exists():
             return None
         raise G3ANError(f"There is nothing to resume in {run}: it holds no run.")
-    state = read_state(last)
-    if ModelConfig.from_dict(state["model"]) != model or state["dataset"] != dataset_name:
-        raise G3ANError(f"{run} was trained with another network or data set; resume with the same, or start anew.")
+    state = cast(dict[str, Any], read_state(last))
+    if state["dataset"] != dataset_name:
+        raise G3ANError(
+            f"{run} was trained on {state['dataset']} and not on {dataset_name}; resume with the same, or start anew."
+        )
     before, now = TrainConfig.from_dict(state["config"]).to_dict(), config.to_dict()
     # How far off the last step is decides when the rates begin to fall.
     heeded = {"steps"} if before["cooling"] or now["cooling"] else set()
@@ -756,6 +880,10 @@ def _state_to_resume(
     fixed = [name for name in changed if name not in CHANGEABLE | heeded]
     if fixed:
         raise G3ANError(f"{run} was trained with another {', '.join(fixed)}; resume with the same, or start anew.")
+    if config.steps < state["step"]:
+        raise G3ANError(
+            f"{run} has trained {state['step']} steps, more than {config.steps}; resume with at least as many."
+        )
     state.setdefault("changes", [])  # these came later than the first runs
     state.setdefault("deep", {})
     state.setdefault("origins", [])
@@ -800,7 +928,7 @@ def _reference_clips(data: ClipDataset, count: int) -> Tensor:
 
 def _save(
     sampler: Generator, path: Path, data: ClipDataset, config: TrainConfig, changes: list[dict[str, Any]],
-    origins: list[dict[str, Any]], step: int, distance: float, seconds: float,
+    origins: list[dict[str, Any]], heard: int, step: int, distance: float, seconds: float,
 ) -> None:  # fmt: skip
     card = {
         "name": path.parent.name,
@@ -813,6 +941,7 @@ def _save(
         "training": config.to_dict(),
         "training_changes": changes,
         "origins": origins,
+        "z_a_heard": heard,
     }
     save_generator(path, sampler, card)
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from g3an.catalogue import CASTS, spelled
+from g3an.catalogue import CASTS, cast_named, spelled
 from g3an.config import ModelConfig
 from g3an.errors import G3ANError
 from g3an.files import read_json, write_json
@@ -248,7 +248,7 @@ class View:
 def default_view(generator: Any) -> View:
     """Two people and two motions: those of the data set's figures, where it has any."""
     config = generator.config
-    cast = CASTS.get(str(getattr(generator, "card", {}).get("dataset")))
+    cast = CASTS.get(cast_named(str(getattr(generator, "card", {}).get("dataset"))))
     subjects, motions = (cast.subjects, cast.motions) if cast else ((1, 2), (1, 2))
     pair = [name for name in (cast.switched[0] if cast and cast.switched else ()) if name in config.classes]
     here, there = pair if len(pair) == 2 else (config.classes * 2)[:2] if config.conditional else (None, None)

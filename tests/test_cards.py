@@ -13,10 +13,11 @@ from few_shapes import few
 
 from g3an import cards
 from g3an.cards import ship
-from g3an.checkpoints import load_generator
+from g3an.checkpoints import WEIGHTS_FOLDER, load_generator
 from g3an.config import ModelConfig, TrainConfig
 from g3an.errors import G3ANError
 from g3an.evaluation.extractors import Extractor
+from g3an.files import atomic_write
 from g3an.generator import Generator
 from g3an.training import train
 
@@ -141,12 +142,15 @@ def test_several_files_are_renamed_and_old_ones_removed(run, shipped, tmp_path):
     (parts / "generator.json").write_text(json.dumps({**read(run / "generator.json"), "files": names}))
     folder = tmp_path / "weights"
     folder.mkdir()
-    for old in ("tiny.safetensors", "tiny-00003-of-00003.safetensors", "other.safetensors"):
-        (folder / old).touch()
+    old = [f"tiny-0000{k}-of-00003.safetensors" for k in (1, 2, 3)]
+    for name in (*old, "tiny-second.safetensors", "other.safetensors"):
+        (folder / name).touch()
+    (folder / "tiny.json").write_text(json.dumps({"files": old}))
     card = ship(parts, "tiny", few(2), NOTES, folder)
     wanted = [name.replace("generator", "tiny") for name in names]
     assert read(card)["files"] == wanted
-    assert sorted(path.name for path in folder.glob("*.safetensors")) == ["other.safetensors", *wanted]
+    left = sorted(path.name for path in folder.glob("*.safetensors"))
+    assert left == ["other.safetensors", *wanted, "tiny-second.safetensors"], "another network's stay"
     state = load_generator(shipped).state_dict()
     assert all(torch.equal(value, state[name]) for name, value in load_generator(card).state_dict().items())
 
@@ -163,7 +167,57 @@ def test_a_run_on_other_data_or_none_at_all_is_refused_and_nothing_written(run, 
         ship(tmp_path / "nothing", "tiny", few(2), NOTES, folder)
     with pytest.raises(G3ANError, match="does not exist"):
         ship(run, "tiny", few(2), NOTES, folder, which="worst")
+    for lacking in ("machine", "licence", "limits"):
+        with pytest.raises(G3ANError, match=f"notes for a card .* '{lacking}'"):
+            ship(run, "tiny", few(2), {name: NOTES[name] for name in NOTES if name != lacking}, folder)
+    with pytest.raises(G3ANError, match="'history' as a list of sentences, not 'long'"):
+        ship(run, "tiny", few(2), {**NOTES, "history": "long"}, folder)
+    part = tmp_path / "part"
+    shutil.copytree(run, part)
+    (part / "generator.safetensors").unlink()
+    with pytest.raises(G3ANError, match=r"generator\.safetensors does not exist, but generator\.json there names"):
+        ship(part, "tiny", few(2), NOTES, folder)
     assert [(path.name, path.read_bytes()) for path in folder.iterdir()] == [("tiny.safetensors", b"old")]
+
+
+def test_all_weights_are_copied_before_one_replaces_another(run, tmp_path, monkeypatch):
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    names = [f"{{}}-0000{k}-of-00002.safetensors" for k in (1, 2)]
+    for name in names:
+        (folder / name.format("tiny")).write_bytes(b"old")
+    parts = tmp_path / "run"
+    shutil.copytree(run, parts)
+    for name in names:
+        (parts / name.format("generator")).write_bytes(b"new")
+    trained = read(run / "generator.json")
+    trained["files"] = [name.format("generator") for name in names]
+    (parts / "generator.json").write_text(json.dumps(trained))
+    copy = shutil.copyfile
+
+    def fails(source, target):
+        if "00002-of" in Path(source).name:
+            raise OSError(5, "Input/output error", str(source))
+        copy(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", fails)
+    with pytest.raises(G3ANError, match=r"for .*run/generator-00002-of-00002\.safetensors failed: Input/output error"):
+        ship(parts, "tiny", few(2), NOTES, folder)
+    assert {path.read_bytes() for path in folder.iterdir()} == {b"old"} and len(list(folder.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device"), r"Cannot write .*card\.md: No space left on device\. Free space"),
+        (FileNotFoundError(2, "No such file", "source.md"), r"Cannot write .*card\.md, for source\.md failed: No such"),
+    ],
+)
+def test_what_failed_while_a_file_was_written_is_named(tmp_path, error, said):
+    (tmp_path / "card.md").write_text("old")
+    with pytest.raises(G3ANError, match=said), atomic_write(tmp_path / "card.md"):
+        raise error
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
 # --- Curves -----------------------------------------------------------------------------------------------------------
@@ -184,14 +238,23 @@ def test_a_card_says_what_of_z_a_was_known():
     training = TrainConfig.from_profile("faces", known_looks=True, normality=10.0, cooling=50).to_dict()
     (line,) = cards._gave_back(100, training)
     assert "the first 46 numbers of z_a are what a simulated person was drawn from" in line and "not learned" in line
-    assert "kept near N(0, 1), weighed 10" in line and "has a code that is learned" not in line
+    assert "these codes are kept near N(0, 1) (weight 10). Clips are compared by pixels" in line
+    assert "has a code that is learned" not in line
     assert "rates falling over the last 50 steps" in cards._how(100, training)
     assert "by how pixels change" not in line
     for allotted in (False, True):
         steady = {"flicker": 1.0, "reading": 0.0, "allotted": allotted}
         (line,) = cards._gave_back(100, TrainConfig.from_profile("faces", **steady).to_dict())
-        assert "perceptual maps and, weighed 1, by how pixels change from frame to frame." in line
+        assert "by pixels, by perceptual maps and by how pixels change from frame to frame (weight 1)." in line
     (learned,) = cards._gave_back(100, TrainConfig.from_profile("faces").to_dict())
+    followed = {"following": 0.3, "reading": 0.5, "flicker": 1.0}
+    (line,) = cards._gave_back(100, TrainConfig.from_profile("faces", **followed).to_dict())
+    assert line.endswith(
+        "Each clip has a motion code z_m that is read from it and from its known courses. Clips are compared by "
+        "pixels, by perceptual maps, by how pixels change from frame to frame (weight 1) and by a reader of "
+        "expressions (weight 0.5). Further readers compare the course of expression, head and lids (weight 0.3; "
+        "`g3an/following.py`)."
+    )
     assert "each person has a code that is learned, whose first 64 numbers" in learned and "N(0, 1)" not in learned
 
 
@@ -199,6 +262,12 @@ def test_a_card_says_at_which_category_its_origin_was_held():
     training = TrainConfig.from_profile("faces").to_dict()
     origin = {"weights_hash": "a" * 64, "steps": 7, "clips_seen": 56, "training_seconds": 60.0, "training": training}
     held = origin | {"dataset": "mug-sim", "category": "happy"}
-    plain, line = cards._origins([origin, held])
+    plain, line, bare = cards._origins([origin, held, {"weights_hash": "b" * 64}])
+    assert bare == "- **Began from** weights bbbbbbbbbbbb, whose card says nothing of a training."
     assert "weights aaaaaaaaaaaa (of mug-sim, c held at happy: the norms took over what it added), trained" in line
     assert "weights aaaaaaaaaaaa, trained for 7 steps" in plain
+
+
+@pytest.mark.parametrize("path", sorted(WEIGHTS_FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_a_shipped_card_for_people_is_that_for_programs(path):
+    assert path.with_suffix(".md").read_text(encoding="utf-8") == cards._markdown(read(path))

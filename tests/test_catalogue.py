@@ -6,6 +6,7 @@ Small untrained networks draw here; that the committed figures come out of the s
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,22 @@ import pytest
 import torch
 
 from g3an import catalogue
-from g3an.catalogue import CASTS, CATALOGUE, cast_of, data_set, draw, find, ordinal, provenance, select, spelled, stamp
+from g3an.catalogue import (
+    CASTS,
+    CATALOGUE,
+    Figure,
+    cast_of,
+    data_set,
+    draw,
+    find,
+    ordinal,
+    own_cast,
+    own_figures,
+    provenance,
+    select,
+    spelled,
+    stamp,
+)
 from g3an.config import ModelConfig
 from g3an.errors import G3ANError
 from g3an.generator import Generator
@@ -46,8 +62,8 @@ def generators() -> dict[str, Generator]:
     faces = ModelConfig.from_preset("small", widths=(8, 8, 8, 8, 8), attention_after=(1,), classes=EXPRESSIONS)
     smiles = ModelConfig.from_preset("small", widths=(8, 8, 8, 8, 8), attention_after=(1,))
     return {
-        "weizmann": network(), "mug": network(faces, dataset="mug-sim"),
-        "uva-nemo": network(smiles, dataset="uva-nemo-sim"),
+        "weizmann": network(name="weizmann"), "mug": network(faces, dataset="mug-sim", name="mug-sim"),
+        "uva-nemo": network(smiles, dataset="uva-nemo-sim", name="uva-nemo-sim"),
     }  # fmt: skip
 
 
@@ -68,8 +84,8 @@ def compose(monkeypatch: pytest.MonkeyPatch, generators: dict[str, Generator]):
     """Draw up to the page, which takes the time."""
     monkeypatch.setattr(catalogue, "draw_panels", Page)
 
-    def page(name: str, made: Generator | None = None, **overrides: object):
-        known = name in CATALOGUE and cast_of(name)
+    def page(name: str | Figure, made: Generator | None = None, **overrides: object):
+        known = isinstance(name, str) and name in CATALOGUE and cast_of(name)
         return draw(name, made or generators[known or "weizmann"], **overrides)
 
     return page
@@ -98,35 +114,38 @@ def test_the_catalogue_has_every_figure_of_the_appendix():
     assert {"fig16_mug", "fig16_weizmann", "fig16_uva_nemo"} <= CATALOGUE.keys()
     assert {"extra_weizmann_jack_bend", "extra_mug_motion", "extra_weizmann_longer"} <= CATALOGUE.keys()
     assert all(name == figure.id for name, figure in CATALOGUE.items())
-    stems = [figure.name for figure in CATALOGUE.values()]
+    stems = [figure.told().name for figure in CATALOGUE.values()]
     assert len(set(stems)) == len(stems)
 
 
 @pytest.mark.parametrize("figure", CATALOGUE.values(), ids=CATALOGUE.keys())
 def test_every_entry_is_complete(figure):
+    figure = figure.told()
     assert figure.name.startswith(figure.id)
     kind, _, number = figure.number.partition(" ")
     if figure.id.startswith("fig"):
         assert (kind, int(number)) == ("Figure", int(figure.id[3:5]))
     assert figure.title and len(figure.alt) > 60 and figure.alt.endswith(".")
-    assert "{" not in figure.alt and "None" not in figure.alt
-    assert figure.kind in {"diagram", "table", "generation", "appearance", "motion", "longer", "switch"}
-    assert bool(figure.weights) == figure.animated == (figure.kind not in {"diagram", "table"})
+    assert not any(sign in figure.name + figure.title + figure.alt for sign in ("{", "}", "None"))
+    drawn_by_hand = figure.id in {"table1", "fig01", "fig02"}
+    assert bool(figure.weights) == figure.animated == bool(figure.seeds) == (not drawn_by_hand)
     assert json.loads(json.dumps(figure.defaults)).keys() == figure.defaults.keys()
     cells = json.loads((NOTEBOOKS / f"{figure.notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
     assert any(f'"{figure.id}"' in "".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
 
 
-@pytest.mark.parametrize(
-    "figure", [f for f in CATALOGUE.values() if f.weights and f.kind != "longer"], ids=lambda figure: figure.id
-)
+PAGES = [figure for figure in CATALOGUE.values() if figure.weights and "longer" not in figure.id]
+
+
+@pytest.mark.parametrize("figure", PAGES, ids=lambda figure: figure.id)
 def test_every_page_is_captioned_and_says_where_it_comes_from(figure, compose):
     page = compose(figure.id)
     data = {"weizmann": "Weizmann", "mug": "MUG (simulated)", "uva-nemo": "UvA-NEMO (simulated)"}[cast_of(figure.id)]
-    assert page.caption.startswith(f"{figure.number}: ") and data in page.caption and data in figure.title
-    assert "{data}" not in page.caption and "{ordinal" not in page.caption
+    assert page.caption.startswith(f"{figure.number}: ") and data in page.caption and data in figure.told().title
+    assert not re.search(r"\{(?![am]_\d)", page.caption), "a brace is not filled in"
     assert page.caption.count("*") % 2 == 0 and page.caption.count("$") % 2 == 0
     assert data in page.provenance and "0123456789ab." in page.provenance
+    assert page.provenance.endswith(f"Seeds: {figure.told().seeds}.") and "chosen by looking" in page.provenance
     assert page.stamp == ""
     assert [panel.label[:3] for panel in page.panels] == [f"{letter}: " for letter in "abcdef"[: len(page.panels)]]
     assert all(panel.videos.shape[1:] == (16, 64, 64, 3) for panel in page.panels)
@@ -233,7 +252,7 @@ def test_longer_videos_fill_rows_of_sixteen_and_play_to_the_end(generator, monke
     draw("extra_weizmann_longer", generator)
     still, [tiles] = pages
     for panel, (positions, length, rows) in zip(still, ((1, 16, 1), (2, 24, 2), (3, 32, 2), (5, 48, 3)), strict=True):
-        video = shown(generator, combine(SMALL, PEOPLE["weizmann"][0], MOTIONS["weizmann"][0], "wave2", positions))[0]
+        video = shown(generator, combine(SMALL, PEOPLE["weizmann"][0], 8, "wave2", positions))[0]
         assert len(video) == length and f"{length} frames" in panel.label
         assert panel.videos.shape == (rows, 16, 64, 64, 3)
         frames = panel.videos.reshape(-1, 64, 64, 3)
@@ -250,9 +269,10 @@ def test_parameters_reach_the_page(compose, generator):
     code = changed(combine(SMALL, 7, 5, "bend"), "appearance", 2, 0.25)
     assert agree(panel.videos, shown(generator, code)) and panel.rows == ("+0.25",)
     assert "third" in page.caption and panel.label == "a: subject 1"
-    page = compose("fig16_weizmann", first_subject=4, second_motion=3, first_actions=["jack"], second_actions=["jack"])
-    other, motion = PEOPLE["weizmann"][1], MOTIONS["weizmann"][0]
-    expected = [(4, motion), (other, 3), (4, 3), (other, motion)]
+    assert "*a* is from one randomly sampled $z_a$" in page.caption
+    assert page.provenance.endswith("Seeds: z_a 7, z_m 5.")
+    page = compose("fig16_weizmann", subjects=[4, 5], motions=[6, 3], first_actions=["jack"], second_actions=["jack"])
+    expected = [(4, 6), (5, 3), (4, 3), (5, 6)]
     assert agree(page.panels[0].videos, shown(generator, *(combine(SMALL, *code, "jack") for code in expected)))
 
 
@@ -297,16 +317,46 @@ def test_simulated_data_and_smoke_runs_are_called_that(compose):
     earlier = [{"clips_seen": 100}, {"dataset": "mug-sim", "clips_seen": 2000}]
     line = provenance(network(dataset="uva-nemo-sim", clips_seen=30, origins=earlier))
     assert "trained on UvA-NEMO (simulated), 130 clips seen after 2,000 of MUG (simulated)." in line
+    earlier.append({"dataset": "shapes", "clips_seen": 5})
+    line = provenance(network(dataset="uva-nemo-sim", clips_seen=30, origins=earlier))
+    assert "after 2,000 of MUG (simulated) and 5 of shapes." in line
     assert data_set(network(dataset="holiday")) == "holiday data"
     assert data_set(network(dataset="uva-nemo")) == "UvA-NEMO"
     bare = Generator(SMALL, spectral_norm=False)
     assert data_set(bare) == "unknown data" and stamp(bare) == "" and "Weights" not in provenance(bare)
 
 
+def test_a_figure_in_words_follows_its_parameters():
+    told = CATALOGUE["fig08"].told(dimension=20, values=[-2.0, 2.0], subjects=[5])
+    assert told.name == "fig08_mug_appearance_21st" and told.title.endswith("21st dimension")
+    assert told.alt.startswith("One panel for one person") and "down the two rows" in told.alt
+    assert "the 21st dimension of the appearance code takes the values −2 and +2" in told.alt
+    assert told.seeds == "z_a 5, z_m 3" and CATALOGUE["fig08"].told().seeds.endswith("z_m 3, chosen by looking")
+    assert CATALOGUE["fig08"].told(network()).seeds == "z_a 1 and 23, z_m 3", "chosen for another network"
+    others = CATALOGUE["fig04"].told(motions=[1, 2, 3], categories=["happy"])
+    assert "One panel" in others.alt and "happy (a)" in others.alt and "three rows" in others.alt
+
+
+def test_a_network_of_other_categories_has_figures_of_its_own(compose):
+    for classes in (("cats", "dogs", "cows"), ("cats",), ()):
+        made = network(ModelConfig.from_preset("small", widths=(8,) * 5, attention_after=(1,), classes=classes))
+        made.card = {"dataset": "prepared"}  # type: ignore[assignment]
+        figures = own_figures(own_cast(made, "mine.safetensors"))
+        assert len(figures) == (7 if classes else 6)
+        for name, figure in figures.items():
+            told = figure.told(made)
+            assert figure.id == name == told.name and "prepared data" in told.title + told.caption
+            assert "dataset" not in told.caption and "chosen" not in told.seeds
+            if name != "own_longer":
+                page = compose(figure, made)
+                assert all(panel.videos.shape[1:] == (16, 64, 64, 3) for panel in page.panels)
+
+
 def test_figures_are_asked_for_by_number_or_name():
     assert select(["4", "05", "fig06", "table1"]) == ["table1", "fig04", "fig05", "fig06"]
     assert select(["16"]) == ["fig16_mug", "fig16_weizmann", "fig16_uva_nemo"] == select(["fig16"])
     assert select(["1", "1"]) == ["fig01"] and select([]) == []
+    assert select(["4,5", "Figure 6", "Fig07", "figure8"]) == ["fig04", "fig05", "fig06", "fig07", "fig08"]
     with pytest.raises(G3ANError, match="no figure '99'"):
         select(["4", "99"])
     with pytest.raises(G3ANError, match=r"no figure 'tabel1'\. Did you mean 'table1'"):
@@ -314,7 +364,8 @@ def test_figures_are_asked_for_by_number_or_name():
 
 
 def test_dimensions_and_actions_in_words():
-    assert [ordinal(k) for k in (0, 9, 10, 127)] == ["first", "tenth", "11th", "128th"]
+    words = ["first", "tenth", "11th", "13th", "21st", "22nd", "103rd", "111th", "128th"]
+    assert [ordinal(k) for k in (0, 9, 10, 12, 20, 21, 102, 110, 127)] == words
     assert spelled("wave1") == "one-hand waving" and spelled("smile") == "smile"
 
 
@@ -335,6 +386,7 @@ def test_dimensions_and_actions_in_words():
         ("fig15", {"dimensions": [10]}, "no motion dimension 10"),
         ("fig15", {"values": []}, "at least one finite value"),
         ("fig16_weizmann", {"first_actions": ["jack"]}, "1 first_actions and 2 second_actions"),
+        ("fig16_weizmann", {"subjects": [5]}, "two subjects and two motions, not 1 and 2"),
         ("fig10", {"category": None}, "wants a category"),
         ("fig04", {"categories": ["wave1"]}, "no category 'wave1'; this network knows sad"),
     ],

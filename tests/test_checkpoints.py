@@ -138,6 +138,30 @@ def test_damaged_weights(tmp_path: Path) -> None:
         load_generator("wiezmann")
 
 
+@pytest.mark.parametrize(
+    ("content", "lacking"),
+    [
+        ("[1, 2]", "it lacks 'config'"),
+        ('{"config": []}', "it lacks 'config'"),
+        ('{"config": {"preset": "small"}, "files": 3}', "it lacks 'files'"),
+        ('{"config": {}, "files": []}', "its 'config' lacks 'preset'"),
+    ],
+)
+def test_what_is_no_card_says_what_it_lacks(tmp_path: Path, content: str, lacking: str) -> None:
+    (tmp_path / "card.json").write_text(content)
+    with pytest.raises(G3ANError, match=rf"card\.json is no card of a generator: {lacking}\.$"):
+        load_generator(tmp_path / "card.json")
+
+
+def test_a_folder_is_told_from_a_name(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(G3ANError, match=r"mine is a folder; give the \.safetensors file"):
+        load_generator(tmp_path / "mine")
+    (tmp_path / "mine" / "generator.json").touch()
+    with pytest.raises(G3ANError, match=r"mine is a folder; give .*mine/generator\.json\.$"):
+        load_generator(tmp_path / "mine")
+
+
 def test_state_never_runs_code(tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> tuple:

@@ -51,7 +51,7 @@ def test_a_run_from_the_command_line(project, make_notebook):
         (["run", "notebooks/01_add.ipynb", "-p", "seed"], "takes two words"),
         (["run", "notebooks/01_add.ipynb", "-f", "none.yaml"], "cannot be read"),
         (["run", "notebooks/02_add.ipynb"], "does not exist"),
-        (["figures", "fig6"], "There is no figure 'fig6'"),
+        (["figures", "fig66"], "There is no figure 'fig66'"),
         (["train", "--run", "r", "--preset", "tiny"], "There is no preset 'tiny'"),
         (["train", "--run", "r", "--profile", "smoke", "--loss", "l2"], "loss is 'l2'"),
         (["train", "--run", "r", "-p", "learning_rat_g", "1"], "Did you mean 'learning_rate_g'"),
@@ -60,7 +60,12 @@ def test_a_run_from_the_command_line(project, make_notebook):
         ([*EVALUATE, "--extractor", "i3", "--out", "n.json"], "no extractor 'i3'. Did you mean 'i3d'?"),
         ([*EVALUATE, "--extractor", "i3d", "--out", "n.json"], "i3d needs its weight file, i3d_torchscript.pt"),
         ([*EVALUATE, "--extractor", "i3d", "--extractor-weights", "a.pt"], "There is no weight file a.pt"),
-        ([*EVALUATE, "--extractor-weights", "a.pt"], "factors comes with its weights"),
+        ([*EVALUATE, "--extractor-weights", "a.pt"], "transnetv2 comes with its weights"),
+        ([*EVALUATE, "--out", "notebooks"], "notebooks is a folder; give the path of a file"),
+        ([*EVALUATE, "--out", "notebooks/01_add.ipynb/n.json"], "Cannot write to notebooks/01_add.ipynb"),
+        (["train", "--run", "r", "--device", "gpu"], "--device is 'gpu'; it must be auto, cpu, cuda or mps"),
+        (["results", "--out", "results.md"], "the page to the .md beside it; results.md ends otherwise"),
+        (["results", "weizmann", "--out", "new.json"], "say where they lie, g3an results --weizmann PATH"),
         ([*EVALUATE, "--extractor-sha256", "123"], "64 hexadecimal digits; '123' is not"),
     ],
 )
@@ -70,6 +75,49 @@ def test_a_mistake_is_one_sentence_on_stderr_and_code_2(project, make_notebook, 
     shown = capsys.readouterr()
     assert shown.err.startswith("Error: ") and said in shown.err
     assert shown.err.count("\n") == 1 and not shown.out and not (project / "reports").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [*EVALUATE, "--seed", "-1"],
+        [*EVALUATE, "--clips", "1"],
+        [*EVALUATE, "--step", "0"],
+        ["disentangle", "--weights", "mug-sim", "--seed", "-1"],
+        ["memory", "--weights", "mug-sim", "--dataset", "mug-sim", "--samples", "0"],
+        ["render", "mug-sim", "--workers", "-1"],
+    ],
+)
+def test_numbers_out_of_range_are_refused_before_anything_starts(monkeypatch, capsys, words):
+    assert call(monkeypatch, *words) == 2
+    assert f"Invalid value for '{words[-2]}'" in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch, capsys):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert call(monkeypatch, "train", "--run", "r", "--device", "cuda") == 2
+    assert "--device is cuda, which PyTorch does not find here" in capsys.readouterr().err
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    taken = []
+    monkeypatch.setattr("g3an.training.train", lambda *_, device, **__: taken.append(device) or Path("generator.json"))
+    assert call(monkeypatch, "train", "--run", "r", "--device", "cuda") == 0
+    assert taken == ["auto"], "which is the first GPU that accelerate finds"
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_ctrl_c_while_training_ends_in_130_as_other_commands_do(monkeypatch, capsys, saved):
+    from g3an.training import Stopped
+
+    def interrupted(*_, **__):
+        raise Stopped("Stopped after step 3. Go on with --resume.") if saved else KeyboardInterrupt
+
+    monkeypatch.setattr("g3an.training.train", interrupted)
+    assert call(monkeypatch, "train", "--run", "r", "--profile", "smoke") == 130
+    told = capsys.readouterr().err
+    assert told.startswith("Stopped after step 3" if saved else "Interrupted")
+    assert "--resume" in told and "Error" not in told
 
 
 def test_a_mistake_as_a_user_sees_it(tmp_path):
@@ -140,6 +188,58 @@ def test_a_measurement_is_printed_and_written(monkeypatch, tmp_path, capsys):
     assert "channels" in capsys.readouterr().out
 
 
+def test_a_measurement_that_cannot_be_written_is_printed_all_the_same(monkeypatch, tmp_path, capsys):
+    """Its folder may vanish, or fill, while it is measured."""
+    from g3an import bench
+
+    def measured():
+        (tmp_path / "b.json").mkdir()
+        return {"threads": 2, "rows": [{"channels": 32}]}
+
+    monkeypatch.setattr(bench, "fsa", measured)
+    assert call(monkeypatch, "bench", "fsa", "--json", str(tmp_path / "b.json")) == 2
+    shown = capsys.readouterr()
+    assert "channels" in shown.out and "Cannot write" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("words", "where"),
+    [
+        (["evaluate", "--weights", "mug-sim", "--dataset", "mug-sim"], "g3an.evaluation.evaluate.evaluate"),
+        (["disentangle", "--weights", "mug-sim"], "g3an.evaluation.codes.measure_codes"),
+        (["memory", "--weights", "weizmann", "--dataset", "shapes"], "g3an.evaluation.stored.measure_memory"),
+        (["bench", "fsa"], "g3an.bench.fsa"),
+    ],
+)
+def test_nothing_is_measured_for_a_file_that_cannot_be_written(monkeypatch, tmp_path, capsys, words, where):
+    measured = []
+    monkeypatch.setattr(where, lambda *_, **__: measured.append(words))
+    (tmp_path / "file").touch()
+    option = "--json" if words[0] == "bench" else "--out"
+    assert call(monkeypatch, *words, option, str(tmp_path / "file" / "n.json")) == 2
+    assert "Cannot write to" in capsys.readouterr().err and not measured
+
+
+@pytest.mark.parametrize(
+    ("dataset", "extractor", "given"),
+    [("mug-sim", "factors", None), ("weizmann", "transnetv2", None), ("shapes", "transnetv2", 3)],
+)
+def test_what_looks_at_clips_is_chosen_by_the_data_set(monkeypatch, dataset, extractor, given):
+    from g3an.evaluation import evaluate, protocol
+
+    seen = []
+
+    def measured(generator, dataset, network, root, **how):
+        seen.append((dataset, network.name, how["step"]))
+        return []
+
+    monkeypatch.setattr(evaluate, "evaluate", measured)
+    monkeypatch.setattr(protocol, "table", lambda found: "")
+    words = ["evaluate", "--weights", "weizmann", "--dataset", dataset, *(["--step", str(given)] if given else [])]
+    assert call(monkeypatch, *words) == 0
+    assert seen == [(dataset, extractor, given)]
+
+
 def test_factors_of_real_people_need_their_clips():
     done = g3an("disentangle", "--weights", "weizmann")
     assert done.returncode == 2 and "'weizmann' needs the folder where it lies (root)" in done.stderr
@@ -200,7 +300,8 @@ def test_results_go_to_a_file_and_a_page(monkeypatch, tmp_path, capsys):
     from g3an.evaluation import page, stored
 
     monkeypatch.setattr(stored, "_sections", lambda *_: {})
-    out = tmp_path / "results.json"
+    out = tmp_path / "my numbers.json"
     assert call(monkeypatch, "results", "mug-sim", "--out", str(out)) == 0
-    assert (tmp_path / "results.md").read_text() == page.page(stored.read_stored(out))
-    assert "results.md" in capsys.readouterr().out
+    text = (tmp_path / "my numbers.md").read_text()
+    assert text == page.page(stored.read_stored(out), "my numbers.json") and "](my%20numbers.json)" in text
+    assert "my numbers.md" in capsys.readouterr().out

@@ -65,18 +65,18 @@ def test_the_manifest_lists_the_whole_catalogue_and_every_picture():
 
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_the_manifest_tells_the_truth(name):
-    figure, entry = CATALOGUE[name], manifest()[name]
+    figure, entry = CATALOGUE[name].told(), manifest()[name]
     suffixes = DRAWN if figure.animated else DRAWN[:2]
     assert sorted(entry["files"]) == sorted(f"{figure.name}{suffix}" for suffix in suffixes)
     assert {file: sha256(FIGURES / file) for file in entry["files"]} == entry["files"]
-    assert (entry["number"], entry["title"], entry["alt"]) == (figure.number, figure.title, figure.alt)
+    assert all(entry[part] == getattr(figure, part) for part in ("number", "title", "caption", "alt", "seeds"))
     assert entry["notebook"] == f"notebooks/{figure.notebook}.ipynb"
     assert (FIGURES.parent / entry["notebook"]).is_file()
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_the_figure_was_drawn_from_the_shipped_weights_as_the_catalogue_says(name):
-    figure, entry = CATALOGUE[name], manifest()[name]
+    figure, entry = CATALOGUE[name].told(), manifest()[name]
     generator = network(entry)
     assert (entry["weights"] or "") == figure.weights == entry["parameters"].get("weights", "")
     assert entry["weights_sha256"] == (generator.weights_hash if generator is not None else None)
@@ -93,7 +93,7 @@ def test_the_figure_was_drawn_from_the_shipped_weights_as_the_catalogue_says(nam
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_redrawing_gives_the_committed_picture(name, threads, tmp_path, monkeypatch):
     monkeypatch.setattr(plotting, "pdf_bytes", lambda *_: b"")  # most of the time, and not comparable by pixels
-    figure, entry = CATALOGUE[name], manifest()[name]
+    figure, entry = CATALOGUE[name].told(), manifest()[name]
     assert torch.get_num_threads() == threads
     drawn = draw(name, network(entry), **arguments(entry))
     for path in save(drawn, figure, tmp_path, entry["parameters"], entry["weights_sha256"]):
@@ -109,7 +109,7 @@ def test_redrawing_gives_the_committed_picture(name, threads, tmp_path, monkeypa
 
 def test_the_comparison_notices_other_weights_and_other_codes(tmp_path):
     """Neither another motion nor a network a little off passes for the committed picture."""
-    committed = frames(FIGURES / f"{CATALOGUE['fig06'].name}.png")
+    committed = frames(FIGURES / f"{CATALOGUE['fig06'].told().name}.png")
     generator = load_generator("weizmann")
     other_codes = draw("fig06", generator, motions=[1, 3])
     with torch.no_grad():

@@ -62,6 +62,55 @@ def test_simulated_data_stays_simulated_whoever_trained_on_it(own, shown):
     assert "(simulated)" in " ".join(text.get_text() for text in shown[0][0].still.texts)
 
 
+@pytest.fixture
+def pets(tmp_path: Path) -> str:
+    """Weights of the user's whose categories no figure of the appendix has."""
+    torch.manual_seed(0)
+    config = ModelConfig.from_preset("small", widths=(8,) * 5, attention_after=(1,), classes=("cats", "dogs"))
+    save_generator(tmp_path / "pets", Generator(config), {"dataset": "prepared", "smoke": False})
+    return str(tmp_path / "pets.safetensors")
+
+
+def test_a_network_of_other_data_draws_figures_of_its_own(pets, shown, tmp_path, capsys):
+    gallery = Gallery("", pets, save_to=str(tmp_path / "out"), notebook="08_appearance_manipulation")
+    assert gallery.datasets == ["own"] and gallery.label("own") == "prepared data"
+    gallery.show("fig08")
+    assert not shown and "not asked for" in capsys.readouterr().out
+    gallery.show_own(dimension=([4], [5]), values=[0.0], subjects=[], motions=[7])
+    manifest = read_json(tmp_path / "out" / "manifest.json")
+    assert [entry["parameters"]["dimension"] for entry in manifest.values()] == [4, 5]
+    assert manifest["own_appearance1"]["title"] == "Appearance manipulation on prepared data, fifth dimension"
+    assert Gallery("", pets, ["own_switch"]).only == ["own_switch"]
+    with pytest.raises(G3ANError, match=r"has categories, so 06_unconditional_generation has no figure of it; 07_"):
+        Gallery("", pets, notebook="06_unconditional_generation")
+    with pytest.raises(G3ANError, match="lacks categories that the figures of mug ask for: sad, anger"):
+        Gallery("mug", pets)
+
+
+def test_of_the_shipped_networks_there_are_no_figures_of_their_own(shown, capsys):
+    Gallery(notebook="10_motion_switch").show_own()
+    assert not shown and "above" in capsys.readouterr().out
+
+
+def test_a_network_draws_the_data_set_that_its_card_names(own):
+    card = Path(own).with_suffix(".json")
+    card.write_text(card.read_text().replace('"prepared"', '"mug-sim"'))
+    assert Gallery("", own).datasets == ["mug"] == Gallery("mug-sim", own).datasets
+
+
+def test_no_figure_says_that_a_network_learned_from_other_data_than_it_did(own):
+    card = Path(own).with_suffix(".json")
+    card.write_text(card.read_text().replace('"prepared"', '"ucf101"'))
+    with pytest.raises(G3ANError, match="was trained on UCF101, so it draws no figures of mug"):
+        Gallery("mug", own)
+
+
+def test_a_notebook_s_pair_is_two_values_or_none():
+    assert Gallery.pair([3, 4], "subjects") == ([3], [4]) and Gallery.pair([], "subjects") == ([], [])
+    with pytest.raises(G3ANError, match=r"dimensions wants two values or none, not \[5\]"):
+        Gallery.pair([5], "dimensions")
+
+
 def test_what_was_not_asked_for_is_left_out_with_a_word(own, shown, capsys):
     gallery = Gallery("mug", own, only=["8"])
     gallery.show("fig10")
@@ -75,8 +124,8 @@ def test_wrong_choices_are_refused(own):
     with pytest.raises(G3ANError, match=r"no figures of 'mug' in 06_unconditional_generation\. Known: uva-nemo"):
         Gallery("mug", notebook="06_unconditional_generation")
     assert Gallery(notebook="07_conditional_generation").datasets == ["mug", "weizmann"]
-    with pytest.raises(G3ANError, match="Say with dataset which figures to draw"):
-        Gallery("", own)
+    with pytest.raises(G3ANError, match=r"no figures of '' here\. Known: mug"):
+        Gallery().network("")
     with pytest.raises(G3ANError, match="no figure '99'"):
         Gallery(only=["99"])
     with pytest.raises(G3ANError, match="no category 'wave1'"):

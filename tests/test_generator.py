@@ -141,6 +141,34 @@ def test_transposed_convolutions_are_the_appendix_s() -> None:
     assert torch.allclose(in_space(x), two.reshape(2, 5, 4, 14, 14).transpose(1, 2), atol=1e-5)
 
 
+def test_single_frames_in_bfloat16_take_two_dimensions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In three, oneDNN gave some weights of G_S gradients of 1e38 or NaN: on processors with AMX, and by chance."""
+    calls = []
+    monkeypatch.setattr("g3an.generator.conv_transpose2d", lambda *words: calls.append(1) or conv_transpose2d(*words))
+    torch.manual_seed(0)
+    convolution = Deconvolution(128, 64, space=(4, 2, 1))[0]
+    x, towards = torch.randn(4, 128, 1, 32, 32), torch.linspace(-1, 1, 64)
+
+    def gradient(enabled: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        convolution.zero_grad()
+        convolution.eval()  # the spectral norm stays where it is
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            made = convolution(x)
+        (made.float() * towards).square().mean().backward()
+        return made.detach().float(), convolution.parametrizations.weight.original.grad
+
+    whole = gradient(False)
+    assert not calls, "nothing is otherwise in single precision"
+    for exact, rough in zip(whole, gradient(True), strict=True):
+        assert rough.shape == exact.shape and (rough - exact).norm() < 0.02 * exact.norm()
+    assert calls == [1]
+    along_time = Deconvolution(8, 8, time=(4, 2, 1))[0]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert along_time(torch.randn(2, 8, 1, 1, 1)).shape[2] == 2
+        assert convolution(x.expand(-1, -1, 2, -1, -1)).shape[2] == 2
+    assert calls == [1], "several frames, and time, are as they were"
+
+
 def test_initialisation_reaches_every_convolution() -> None:
     generator = Generator(ModelConfig.from_preset("small"), spectral_norm=False)
     for name, value in generator.named_parameters():

@@ -242,9 +242,11 @@ def test_a_gif_has_the_right_colours_and_does_not_flicker():
         few[k, 4 * k : 4 * k + 8, 10:20] = (10, 240, 20)
     assert (decoded(gif_bytes(few)) == few).all()
     many = np.random.default_rng(0).integers(0, 256, (6, 40, 40, 3), np.uint8)
+    many[:, 30:] = 255  # a page, and beside it what is nearly as light
+    many[:, 20:30] = np.random.default_rng(1).integers(244, 256, (6, 10, 40, 3), np.uint8)
     many[:, :, :20] = many[0, :, :20]  # the left half stands still
     shown = decoded(gif_bytes(many))
-    assert (shown[:, :, :20] == shown[0, :, :20]).all()
+    assert (shown[:, :, :20] == shown[0, :, :20]).all() and (shown[:, 30:] == 255).all()
     assert np.abs(shown.astype(int) - many).mean() < 25
     assert not (shown[1, :, 20:] == shown[0, :, 20:]).all()
 
@@ -261,7 +263,7 @@ def test_enlarging_repeats_pixels():
 
 def test_saving_writes_the_pictures_and_enters_them_in_the_manifest(tmp_path):
     folder, drawn = tmp_path / "new" / "figures", page()
-    figure = CATALOGUE["fig06"]
+    figure = CATALOGUE["fig06"].told()
     files = save(drawn, figure, folder, {"weights": "weizmann", "motions": [1, 2]}, "abc")
     assert [file.name for file in files] == [f"{figure.name}{suffix}" for suffix in (".png", ".pdf", ".gif")]
     assert sorted(path.name for path in folder.iterdir()) == sorted(["manifest.json", *(file.name for file in files)])
@@ -269,7 +271,9 @@ def test_saving_writes_the_pictures_and_enters_them_in_the_manifest(tmp_path):
         "fig06": {
             "number": "Figure 6",
             "title": figure.title,
+            "caption": figure.caption,
             "alt": figure.alt,
+            "seeds": "z_a 23, z_m 7 and 3, chosen by looking",
             "notebook": "notebooks/07_conditional_generation.ipynb",
             "parameters": {"weights": "weizmann", "motions": [1, 2]},
             "weights": "weizmann",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from g3an.checkpoints import load_generator
+from g3an.checkpoints import load_generator, save_generator
 from g3an.config import ModelConfig, TrainConfig
 from g3an.data import ClipDataset, open_dataset
 from g3an.data.faces.dataset import FaceDataset
@@ -127,6 +127,12 @@ def test_one_person_is_a_clear_sentence():
         Encoder(CONFIG, ["ann", "ann"])
 
 
+def test_too_few_clips_are_a_clear_sentence(data):
+    encoder = Encoder(ModelConfig.from_preset("small"), data.subjects)
+    with pytest.raises(G3ANError, match="is fitted to 127 clips; its 128 components"):
+        encoder.fit(data, count=127)
+
+
 def test_noise_fills_z_a_up_and_blurs_what_is_known():
     z_a, z_m = noisy(torch.full((4000, 8), 3.0), torch.zeros(4000, 10), 128, torch.Generator().manual_seed(0))
     assert z_a.shape == (4000, 128) and z_m.shape == (4000, 10)
@@ -207,6 +213,44 @@ def test_numbers_that_no_longer_tell_of_people_are_quieted(data, tmp_path, monke
     run("few", 4, begin=many)
     run("few", 4, resume=True)
     assert begun == [(slice(0, None), 128), (slice(4, 9), 128), (slice(0, 0), 128)]
+    few = json.loads((tmp_path / "few" / "generator.json").read_text())
+    assert few["z_a_heard"] == 4 and few["origins"][0]["z_a_heard"] == 9
+
+
+BEFORE = TrainConfig.from_profile(
+    "smoke", batch=8, together=4, perception=1.0, reconstruction=5.0, clip_steps=(1,), mirror=False
+).to_dict()
+
+
+@pytest.mark.parametrize(
+    ("card", "quieted"),
+    [
+        ({"training": BEFORE, "z_a_heard": 8}, slice(4, 8)),
+        ({"training": BEFORE, "z_a_heard": 3}, slice(4, 3)),
+        ({"training": BEFORE}, slice(4, 64)),  # before cards said it
+        ({"training": BEFORE | {"reconstruction": 0.0}, "z_a_heard": 128}, slice(0, None)),
+        ({"training": BEFORE | {"reconstruction": 0.0}}, slice(0, None)),
+        ({"source": "weights released by the authors of G3AN"}, slice(0, None)),
+    ],
+)
+def test_only_what_was_heard_before_is_quieted(data, tmp_path, monkeypatch, card, quieted):
+    """Of an origin that told of few people the other numbers are quiet already; of one without codes, none is."""
+
+    class Enough(Exception):
+        pass
+
+    def recorded(generator, gains, begin):
+        raise Enough(begin)
+
+    monkeypatch.setattr("g3an.training.Quiet", recorded)
+    monkeypatch.setattr("g3an.training.open_dataset", lambda *_, **__: data)
+    monkeypatch.setattr(Encoder, "fit", lambda encoder, data, seed: encoder)
+    model = ModelConfig.from_dict({**CONFIG_SHAPES.to_dict(), "classes": data.classes})
+    begin = save_generator(tmp_path / "before", Generator(model, spectral_norm=False), card)[-1]
+    config = TrainConfig.from_dict(BEFORE | {"looks": 4})
+    with pytest.raises(Enough) as told:
+        train(tmp_path / "run", "shapes", None, model, config, progress=False, device="cpu", begin=begin)
+    assert told.value.args == (quieted,)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.3])
@@ -221,23 +265,34 @@ def test_the_noise_of_looks_is_a_setting(noise):
 def test_people_have_as_many_numbers_as_asked_for(data, looks):
     encoder = Encoder(ModelConfig.from_preset("small"), data.subjects, looks=looks)
     assert encoder.codes_of_people().shape[1] == min(looks, len(set(data.subjects)) - 1)
-    with pytest.raises(G3ANError, match="looks is 0 and look_noise"):
+    with pytest.raises(G3ANError, match="looks is 0; it must be at least 1"):
         TrainConfig.from_profile("smoke", looks=0)
 
 
-@pytest.mark.parametrize("wrong", [{"together": 2}, {"perception": 0.0}, {"batch": 12}, {"mirror": True}])
-def test_reconstruction_says_what_it_needs(wrong):
+@pytest.mark.parametrize(
+    ("wrong", "need"),
+    [
+        ({"together": 2}, r"together 4 \(it is 2\)"),
+        ({"perception": 0.0}, "perception above 0"),
+        ({"batch": 12}, r"a batch of a multiple of 8 \(it is 12\)"),
+        ({"mirror": True}, "mirror false, since a mirrored person is another one"),
+        ({"batch": 12, "mirror": True}, r"a batch of .* \(it is 12\) and mirror false, since .*"),
+    ],
+)
+def test_reconstruction_says_what_it_needs(wrong, need):
     settings = {"batch": 8, "together": 4, "diversity": 0.0, "perception": 1.0, "reconstruction": 1.0, "mirror": False}
     TrainConfig.from_profile("smoke", **settings)
-    with pytest.raises(G3ANError, match="reconstruction is 1; it needs"):
+    with pytest.raises(G3ANError, match=rf"^reconstruction is 1; it needs {need}\.$"):
         TrainConfig.from_profile("smoke", **(settings | wrong))
+    with pytest.raises(G3ANError, match="reconstruction is -1; it must be a finite number of at least 0"):
+        TrainConfig.from_profile("smoke", **(settings | {"reconstruction": -1.0}))
     with pytest.raises(G3ANError, match="reconstruction_alone is 5"):
         TrainConfig.from_profile("smoke", reconstruction_alone=5)
     with pytest.raises(G3ANError, match=r"reading is 0\.5; it needs reconstruction"):
         TrainConfig.from_profile("smoke", reading=0.5)
     with pytest.raises(G3ANError, match=r"flicker is 0\.5; it needs reconstruction"):
         TrainConfig.from_profile("smoke", flicker=0.5)
-    with pytest.raises(G3ANError, match=r"flicker is -1; it cannot be negative"):
+    with pytest.raises(G3ANError, match=r"flicker is -1; it must be a finite number of at least 0"):
         TrainConfig.from_profile("smoke", **(settings | {"flicker": -1.0}))
     with pytest.raises(G3ANError, match=r"following is 0\.5; it needs reading"):
         TrainConfig.from_profile("smoke", following=0.5)

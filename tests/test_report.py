@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
-from nbformat.v4 import new_output
+from nbformat.v4 import new_code_cell, new_output
 from PIL import Image
 
 from g3an import report
@@ -52,30 +52,32 @@ def picture(kind: str) -> bytes:
 def figure(name: str, **changes) -> SimpleNamespace:
     given = {
         "id": name,
-        "number": f"Figure {name}",
+        "number": f"Figure {'abc'.index(name) + 1}",
         "name": name,
         "title": "People <waving>",
-        "caption": "On {data}: *first* of $z_a$.",
+        "caption": "On Weizmann: *first* of $z_a$.",
         "alt": 'Rows of "people"',
         "notebook": "07_draw",
         "weights": "weizmann",
-        "defaults": {"dimension": 0},
         "animated": True,
     }
-    return SimpleNamespace(**{**given, **changes})
+    made = SimpleNamespace(**{**given, **changes})
+    made.told = lambda: made
+    return made
 
 
 @pytest.fixture
 def site(project, make_notebook, monkeypatch):
     """A built report of a project with one drawn figure, one that is not drawn, and two notebooks."""
     prose = "# Title\n\nWhere $x_i$ and\n\n$$\\sum_{i=1}^T a_i \\tag{1}$$\n\n`$code$`"
-    make_notebook("07_draw", [prose, "'shown'"], folder=project / "notebooks")
+    make_notebook("07_draw", [prose, "'shown'", "## Figure", "print(\"a\")"], folder=project / "notebooks")
     make_notebook("01_other", ["# Other"], folder=project / "notebooks")
     figures = project / "figures"
     figures.mkdir()
     for suffix, kind in ((".png", "PNG"), (".gif", "GIF")):
         (figures / f"a{suffix}").write_bytes(picture(kind))
-    (figures / "manifest.json").write_text(json.dumps({"a": {"weights_sha256": "c0ffee", "parameters": {"seed": 4}}}))
+    entry = {"weights_sha256": "c0ffee", "parameters": {"seed": 4}, "seeds": "z_a 4", "files": {"a.png": "f00d"}}
+    (figures / "manifest.json").write_text(json.dumps({"a": entry}))
     monkeypatch.setattr("g3an.catalogue.CATALOGUE", {"a": figure("a"), "b": figure("b", animated=False)})
     return report.build().parent
 
@@ -108,27 +110,62 @@ def test_the_gallery_shows_each_figure_with_its_origin(site):
     assert (image["alt"], image["width"], image["height"]) == ('Rows of "people"', "6", "4")
     [button] = page.all("button")
     assert button["data-gif"] == "figures/a.gif"
-    assert "People &lt;waving&gt;" in text and "On Weizmann: <em>first</em> of <math" in text
-    assert "c0ffee" in text and "seed" in text
+    assert button["style"] == "aspect-ratio: 6 / 4", "it would change its size when it begins to move"
+    assert "People &lt;waving&gt;" in text and "On Weizmann: <em>first</em> of <span" in text
+    assert "<i>z</i><sub>a</sub>" in text
+    assert "c0ffee" in text and "Seeds: z_a 4." in text and "notebooks/07_draw.html#a" in text
     assert "Not drawn yet" in text  # figure b
     assert 'name="viewport"' in text and '<html lang="en">' in text
 
 
 def test_a_notebook_page_links_its_figures_and_draws_formulas(site):
     text = (site / "notebooks" / "07_draw.html").read_text()
-    assert '<a href="../index.html#a">Figure a</a>' in text
-    assert text.count("<math") == 2 and "<msub>" in text and "∑" in text.replace("&#x02211;", "∑")
+    assert '<a href="../index.html#a">Figure 1</a>' in text
+    assert text.count("<math") == 1 and "<i>x</i><sub>i</sub>" in text and "∑" in text.replace("&#x02211;", "∑")
     assert "$code$" in text and "xFORMULA" not in text
 
 
-def test_the_executed_copy_wins_over_the_committed_one(project, site, make_notebook):
-    executed = make_notebook("07_draw", ["'from the run'"], folder=project / "reports" / "runs" / "figures" / "07_draw")
+def test_the_executed_copy_wins_over_the_committed_one(project, site):
+    executed = project / "reports" / "runs" / "figures" / "07_draw" / "07_draw.ipynb"
+    executed.parent.mkdir(parents=True)
+    content = nbformat.read(project / "notebooks" / "07_draw.ipynb", 4)
+    content.cells[-1].outputs = [new_output("stream", text="from the run", name="stdout")]
+    content.cells.insert(1, new_code_cell("seed = 5", metadata={"tags": ["injected-parameters"]}))
+    nbformat.write(content, executed)
     (executed.parent / "run.json").write_text(json.dumps({"status": "failed"}))
     assert "from the run" not in (report.build().parent / "notebooks" / "07_draw.html").read_text()
     (executed.parent / "run.json").write_text(json.dumps({"status": "finished", "commit": "abc123"}))
     page = report.build()
     assert "from the run" in (page.parent / "notebooks" / "07_draw.html").read_text()
-    assert "abc123" in page.read_text()
+    assert "abc123" in (page.parent / "notebooks" / "07_draw.html").read_text()
+    state = project / "reports" / "runs" / "figures" / "a.json"
+    state.write_text(json.dumps({"drawn": "on a Monday", "commit": "def456"}))
+    assert "on a Monday" in report.build().read_text() and "def456" in page.read_text()
+
+
+def test_an_executed_copy_of_an_earlier_text_counts_no_more(project, site, make_notebook):
+    executed = make_notebook("01_other", ["# Other"], folder=project / "reports" / "runs" / "figures" / "01_other")
+    (executed.parent / "run.json").write_text(json.dumps({"status": "finished"}))
+    make_notebook("01_other", ["# Another"], folder=project / "notebooks")
+    assert "Another" in (report.build().parent / "notebooks" / "01_other.html").read_text()
+
+
+def test_another_report_shows_only_what_was_drawn_under_its_own_name(project, site, make_notebook, tmp_path):
+    runs, drawn = tmp_path / "runs", tmp_path / "mine"
+    drawn.mkdir()
+    (drawn / "a.png").write_bytes(picture("PNG"))
+    told = {"title": "On my clips", "caption": "Of *mine*.", "alt": "Mine", "files": {"a.png": "f00d"}}
+    (drawn / "manifest.json").write_text(json.dumps({"a": told}))
+    words = [cell.source for cell in nbformat.read(project / "notebooks" / "07_draw.ipynb", 4).cells]
+    executed = make_notebook("07_draw", words, folder=runs / "07_draw")
+    (executed.parent / "run.json").write_text(json.dumps({"status": "finished"}))
+    figures = {"a": figure("a"), "b": figure("b")}
+    cards = {"mine": {"steps": 3}}
+    page = report.build(tmp_path / "site", figures_dir=drawn, runs_dir=runs, figures=figures, cards=cards)
+    text = page.read_text()
+    assert "On my clips" in text and "Of <em>mine</em>." in text and "Weizmann" not in text
+    assert "Not drawn" not in text and "<summary>mine</summary>" in text
+    assert [path.name for path in (page.parent / "notebooks").iterdir()] == ["07_draw.html"]
 
 
 def test_what_was_removed_leaves_the_site(project, site):
@@ -163,6 +200,13 @@ def test_moving_pictures_and_widgets_become_what_a_plain_page_can_show(make_note
     assert "a bar" in text and "widget" not in text.lower()
     assert "0/4" not in text, "a bar that never moves"
     assert "a word, flushed,\nand one more\n</pre>" in text
+
+
+def test_letters_with_subscripts_are_plain_html():
+    formulas: list[str] = []
+    report._take_formulas("$z_{a_0},z_m$ and $z$ but $x^2$ and $x_i+1$", formulas)
+    assert "<i>z</i><sub>a<sub>0</sub></sub>, <i>z</i><sub>m</sub>" in formulas[0] and "<i>z</i>" in formulas[1]
+    assert formulas[2].startswith("<math") and formulas[3].startswith("<math")
 
 
 def test_formulas_that_cannot_be_read_and_prices_stay_text():

@@ -13,9 +13,11 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
+from nbformat.v4 import new_markdown_cell
 
 from g3an import runs
 from g3an.errors import G3ANError
+from g3an.files import read_json
 
 
 def record(folder: Path) -> dict:
@@ -119,6 +121,14 @@ def test_a_damaged_notebook_is_refused(project):
 
 # --- Figures ---
 
+
+class Figure(SimpleNamespace):
+    """Stands in for one of the catalogue."""
+
+    def told(self, *_, **__):
+        return self
+
+
 DRAW = """\
 import json, pathlib
 folder = pathlib.Path(save_to)
@@ -133,7 +143,7 @@ for suffix in (".png", ".pdf", ".gif"):
 def catalogue(project, make_notebook, monkeypatch):
     """One animated figure, drawn by a notebook in the stand-in project; counts the runs."""
     make_notebook("07_draw", [DRAW], 'save_to: str = ""', project / "notebooks")
-    figure = SimpleNamespace(
+    figure = Figure(
         id="figA",
         name="figA",
         title="Figure A",
@@ -200,6 +210,9 @@ def test_only_what_changed_is_drawn_again(catalogue, monkeypatch):
     notebook.cells[1].source += "\n# changed"
     nbformat.write(notebook, root / "notebooks" / "07_draw.ipynb")
     assert drawn(catalogue)[0] == 1
+    notebook.cells.insert(0, new_markdown_cell("Other prose, which the report shows."))
+    nbformat.write(notebook, root / "notebooks" / "07_draw.ipynb")
+    assert drawn(catalogue)[0] == 1
     monkeypatch.setattr(runs, "versions", lambda: {"torch": "another"})
     assert drawn(catalogue)[0] == 1
     assert drawn(catalogue)[0] == 0
@@ -247,7 +260,7 @@ file.write_text(json.dumps(old | {name: {"drawn": True} for name in only or ["fi
 def test_a_notebook_that_can_draws_just_the_figures_asked_for(catalogue, make_notebook, monkeypatch):
     folder = catalogue.root / "notebooks"
     make_notebook("07_draw", [PART], 'save_to: str = ""\nonly: list[str] = []', folder)
-    other = SimpleNamespace(**{**vars(catalogue.figure), "id": "figB", "name": "figB"})
+    other = Figure(**{**vars(catalogue.figure), "id": "figB", "name": "figB"})
     monkeypatch.setattr("g3an.catalogue.CATALOGUE", {"figA": catalogue.figure, "figB": other})
     count, lines = drawn(catalogue, ids=["figB"])
     assert count == 1 and "07_draw (figB): drawn" in lines[0]
@@ -266,16 +279,25 @@ def test_a_notebook_that_can_draws_just_the_figures_asked_for(catalogue, make_no
 def test_own_weights_never_replace_the_project_s_figures(project):
     with pytest.raises(G3ANError, match="figures/ holds the project's own figures"):
         runs.figures(dataset="weizmann", weights="weizmann", out=project / "figures")
-    with pytest.raises(G3ANError, match="Say with dataset which figures"):
-        runs.figures(weights="weizmann")
-    with pytest.raises(G3ANError, match="None of the figures asked for shows weizmann"):
-        runs.figures(["1"], dataset="weizmann")
+    with pytest.raises(G3ANError, match="1 cannot be drawn: only figures of weizmann were asked for"):
+        runs.figures(["1", "6"], dataset="weizmann")
+
+
+def test_a_folder_that_cannot_be_written_and_weights_that_are_not_there_are_refused_before_anything_runs(
+    catalogue, tmp_path
+):
+    (tmp_path / "file").touch()
+    with pytest.raises(G3ANError, match=r"Cannot write to .*file"):
+        runs.figures(out=tmp_path / "file")
+    with pytest.raises(G3ANError, match=r"none\.safetensors does not exist"):
+        runs.figures(weights=str(tmp_path / "none.safetensors"))
+    assert not catalogue.started
 
 
 def test_a_figure_that_was_not_written_is_a_failure(catalogue):
     catalogue.figure.name = "figB"
     lines: list[str] = []
-    with pytest.raises(G3ANError, match="Not drawn: 07_draw"):
+    with pytest.raises(G3ANError, match=r"Not drawn: 07_draw; the lines above say why\.$"):
         runs.figures(say=lines.append)
     assert "without writing figB.png" in lines[0]
     with pytest.raises(G3ANError, match="Not drawn"):  # and it is no success the next time
@@ -283,7 +305,7 @@ def test_a_figure_that_was_not_written_is_a_failure(catalogue):
 
 
 def test_a_notebook_that_is_missing_does_not_stop_the_others(catalogue, monkeypatch):
-    other = SimpleNamespace(**{**vars(catalogue.figure), "notebook": "06_missing"})
+    other = Figure(**{**vars(catalogue.figure), "notebook": "06_missing"})
     monkeypatch.setattr("g3an.catalogue.CATALOGUE", {"figZ": other, "figA": catalogue.figure})
     lines: list[str] = []
     with pytest.raises(G3ANError, match="Not drawn: 06_missing"):
@@ -291,14 +313,20 @@ def test_a_notebook_that_is_missing_does_not_stop_the_others(catalogue, monkeypa
     assert "FAILED" in lines[0] and "drawn in" in lines[1]
 
 
+def test_a_state_says_when_its_figure_was_drawn(catalogue):
+    drawn(catalogue)
+    kept = catalogue.root / "reports" / "runs" / "figures"
+    state, record = (read_json(kept / name) for name in ("figA.json", "07_draw/run.json"))
+    assert (state["drawn"], state["commit"]) == (record["started"], record["commit"])
+
+
 TWO_AT_ONCE = """
-from types import SimpleNamespace
 import g3an.catalogue, g3an.runs
 
 if __name__ == "__main__":
     g3an.catalogue.CATALOGUE = {
-        f"fig{name}": SimpleNamespace(
-            id=f"fig{name}", name=f"fig{name}", notebook=f"0{name}_draw", weights="", animated=False
+        f"fig{name}": g3an.catalogue.Figure(
+            f"fig{name}", "Figure", f"fig{name}", "", "", "", f"0{name}_draw", lambda figure, generator: None
         )
         for name in (7, 8)
     }
@@ -312,7 +340,7 @@ if __name__ == "__main__":
 
 def test_notebooks_that_run_at_once_fail_and_succeed_apart(catalogue, make_notebook):
     make_notebook("08_fails", ["raise ValueError('broken')"], 'save_to: str = ""', catalogue.root / "notebooks")
-    second = SimpleNamespace(**{**vars(catalogue.figure), "id": "figB", "name": "figB", "notebook": "08_fails"})
+    second = Figure(**{**vars(catalogue.figure), "id": "figB", "name": "figB", "notebook": "08_fails"})
     from g3an.catalogue import CATALOGUE
 
     CATALOGUE["figB"] = second  # the stand-in of the fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import random
 import signal
@@ -13,12 +14,14 @@ import time
 from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from g3an import training
-from g3an.checkpoints import load_generator, read_state
+from g3an.checkpoints import load_generator, read_state, save_generator
 from g3an.config import ModelConfig, TrainConfig
 from g3an.errors import G3ANError
 from g3an.evaluation.sliced import sliced_wasserstein
@@ -27,7 +30,10 @@ from g3an.generator import Generator
 from g3an.training import (
     COLDEST,
     MovingAverage,
+    Stopped,
     _heat,
+    _require_finite,
+    _require_sane,
     discriminator_loss,
     draw_codes,
     generator_loss,
@@ -307,6 +313,7 @@ def test_ctrl_c_saves_and_exits(tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=120)
     assert process.returncode != 0
     assert "the state is saved" in errors.decode() and "--resume" in errors.decode()
+    assert f"{Stopped.__module__}.{Stopped.__name__}: " in errors.decode(), "which a caller tells from a mistake"
     assert 2 <= read_state(tmp_path / "run" / "checkpoints" / "last.pt")["step"] < 10
 
 
@@ -373,6 +380,101 @@ def test_wrong_places_and_settings(tmp_path: Path) -> None:
     train(tmp_path / "run", "shapes", None, TINY, smoke(steps=2), progress=False, device="cpu")
     with pytest.raises(G3ANError, match="another seed"):
         train(tmp_path / "run", "shapes", None, TINY, smoke(steps=4, seed=1), resume=True, progress=False, device="cpu")
+
+
+def write_people(root: Path, names: str, frames: int = 31) -> Path:
+    """Grey strips, one a person, of two categories."""
+    for action in ("bend", "wave"):
+        for number, name in enumerate(names):
+            (root / action).mkdir(parents=True, exist_ok=True)
+            strip = np.full((64, 64 * frames, 3), 40 + 20 * number, np.uint8)
+            Image.fromarray(strip).save(root / action / f"{name}.png")
+    return root
+
+
+def test_videos_that_are_too_short_are_told_before_anything_else(tmp_path: Path) -> None:
+    root = write_people(tmp_path / "clips", "ab", 20)
+    with pytest.raises(G3ANError, match=r"^4 of 4 videos, .* need 31: train with -p clip_steps \[1\], or "):
+        train(tmp_path / "run", "folder", root, TINY, smoke(), progress=False, device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_with_its_own_data_and_no_fewer_steps(tmp_path: Path) -> None:
+    root, run, last = write_people(tmp_path / "clips", "ab"), tmp_path / "run", tmp_path / "run/checkpoints/last.pt"
+
+    def go(root: Path, steps: int, resume: bool = True, begin: object = None, **changes: object) -> dict:
+        config = smoke(steps=steps, batch=2, **changes)
+        options = {"resume": resume, "begin": begin, "progress": False, "device": "cpu"}
+        return read_json(train(run, "folder", root, TINY, config, **options))
+
+    def edit(**changes: object) -> None:
+        torch.save({name: value for name, value in (read_state(last) | changes).items() if value is not None}, last)
+
+    go(root, 2, resume=False)
+    card = (run / "generator.json").read_bytes()
+    with pytest.raises(G3ANError, match="has trained 2 steps, more than 1; resume with at least as many"):
+        go(root, 1)
+    model = ModelConfig.from_dict({**TINY.to_dict(), "classes": ("bend", "wave")})
+    other = save_generator(tmp_path / "other", Generator(model), {"dataset": "folder", "steps": 1})[-1]
+    with pytest.raises(G3ANError, match=r"did not begin from .*other\.json, and goes on from its own state"):
+        go(root, 3, begin=other)
+    write_people(tmp_path / "others", "ac")
+    with pytest.raises(G3ANError, match="trained with other videos, people or categories than"):
+        go(tmp_path / "others", 3)
+    assert (run / "generator.json").read_bytes() == card
+
+    edit(best=0.0)
+    root.rename(tmp_path / "moved")
+    go(tmp_path / "moved", 3)
+    assert load_generator(run / "best.json").card["steps"] <= 2, "no distance is below 0"
+    edit(fingerprint=None)  # as before there was one
+    changed = go(tmp_path / "others", 4, compared_clips=32, statistics_passes=1)
+    assert load_generator(run / "best.json").card["steps"] == 4, "distances to other clips do not compare"
+    assert changed["training_changes"] == [
+        {"after_step": 3, "settings": {"statistics_passes": {"from": 2, "to": 1}}}
+    ], "norms that are estimated otherwise make another network"  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "message"),
+    [
+        ({}, {"device": "gpu"}, "device is 'gpu'; it must be 'auto' or 'cpu'"),
+        ({"clip_length": 32}, {}, "clip_length is 32; it must be 16, the frames of a clip"),
+        ({}, {"begin": "wiezmann"}, "no shipped weights 'wiezmann'"),
+        ({}, {"begin_category": "bend"}, "held at 'bend', but of what"),
+        ({}, {"resume": True}, "nothing to resume"),
+        ({"precision": "fp16"}, {}, "precision is 'fp16', which needs a GPU"),
+        ({}, {"run_dir": "held"}, "already holds a run"),
+        ({}, {"run_dir": "file"}, "Cannot write to .*file, which is a file"),
+    ],
+)
+def test_what_needs_no_data_is_told_before_they_are_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict, options: dict, message: str
+) -> None:
+    monkeypatch.setattr(training, "open_dataset", lambda *_, **__: pytest.fail("opened, for which faces are drawn"))
+    (tmp_path / "file").touch()
+    (tmp_path / "held" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "held" / "checkpoints" / "last.pt").touch()
+    options = {"device": "cpu", "run_dir": "run"} | options
+    run = tmp_path / options.pop("run_dir")
+    with pytest.raises(G3ANError, match=message):
+        train(run, "mug-sim", None, TINY, smoke(**changes), progress=False, **options)
+
+
+def test_heavy_losses_are_no_failure_and_failures_name_no_missing_state(tmp_path: Path) -> None:
+    heavy = smoke(batch=8, together=4, perception=1.0, reconstruction=500.0, mirror=False)
+    _require_sane(torch.tensor(400.0), "generator", 0, tmp_path, heavy)
+    _require_sane(torch.tensor(99.0), "generator", 0, tmp_path, smoke())
+    for loss, config, whose in ((101.0, smoke(), "generator"), (1e5, heavy, "generator"), (101.0, heavy, "judges")):
+        with pytest.raises(G3ANError, match="No state was saved before; begin anew with a smaller learning rate"):
+            _require_sane(torch.tensor(loss), whose, 0, tmp_path, config)
+    network = nn.Linear(1, 1)
+    nn.init.constant_(network.bias, math.nan)
+    with pytest.raises(G3ANError, match=r"^bias holds NaN .* was not saved\. No state was saved before"):
+        _require_finite(network, 1, tmp_path)
+    (tmp_path / "last.pt").touch()
+    with pytest.raises(G3ANError, match=r"The last good state is in .*last\.pt; go on from it with --resume"):
+        _require_finite(network, 1, tmp_path)
 
 
 def test_a_longer_run_goes_on_from_a_shorter_one(tmp_path: Path) -> None:

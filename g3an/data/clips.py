@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
@@ -47,10 +49,13 @@ class ClipDataset:
         Of each source video: the number of its class and who is in it.
     sources
         Name of each source video.
+    root
+        The folder in which the sources are paths; None where they are mere names.
     refused
         What lies among the videos without being one.
     often
-        How often each source comes up among random clips that do not belong together, in any unit; None: equally.
+        How often each source comes up among random clips that do not belong together, in any unit; None, or where all
+        are 0: equally.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class ClipDataset:
         self.split, self.length, self.steps, self.size = split, length, tuple(sorted(set(steps))), size
         self.mirror, self.seed = mirror, seed
         self.refused = list(refused)
+        self.root: Path | None = None
         self.often: Sequence[float] | None = None
         self._kept: dict[int, np.ndarray] = {}
         self._counts: dict[int, int] = {}
@@ -98,6 +104,39 @@ class ClipDataset:
             self._counts[i] = self.readers[i].count()
         return self._counts[i]
 
+    def require_lengths(self) -> None:
+        """See that every video is long enough for a clip at one of the steps.
+
+        Raises
+        ------
+        G3ANError
+            Some are not: how many, one of them, and what to do.
+        """
+        needed = (self.length - 1) * self.steps[0] + 1
+        short = [i for i in range(len(self)) if self.count(i) < needed]
+        if not short:
+            return
+        shortest = min(short, key=self.count)
+        most = self.count(shortest)
+        # A smaller step helps only where the shortest video has as many frames as a clip.
+        smaller = f"train with -p clip_steps [{(most - 1) // (self.length - 1)}], or " if most >= self.length else ""
+        raise G3ANError(
+            f"{len(short)} of {len(self)} videos, such as {self.sources[shortest]} with {most} frames, are too short "
+            f"for {self.length} frames at step {self.steps[0]}, which need {needed}: {smaller}leave them out with "
+            f"`g3an prepare --length {needed}`."
+        )
+
+    def fingerprint(self) -> str:
+        """A hash of what the data are, 64 hexadecimal digits: the sources by name, their categories and people.
+
+        Where the sources lie does not count, so that the folder may be moved.
+        """
+        rows = []
+        for source, category, subject in zip(self.sources, self.categories, self.subjects, strict=True):
+            name = source if self.root is None else Path(source).relative_to(self.root).as_posix()
+            rows.append([name, self.classes[category], subject])
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
     def frames(self, i: int) -> np.ndarray:
         """All frames of source ``i``: uint8 ``(T, size, size, 3)``."""
         if i in self._kept:
@@ -117,7 +156,7 @@ class ClipDataset:
         if not 0 <= start <= count - span:
             raise G3ANError(
                 f"{self.sources[i]} has {count} frames, too few for {self.length} frames at step {step}"
-                + (f" from frame {start} on." if start > 0 else "; `g3an prepare` leaves such videos out.")
+                + (f" from frame {start} on." if start > 0 else f"; `g3an prepare --length {span}` leaves such out.")
             )
         numbers = range(start, start + span, step)
         frames = self._kept[i][start : start + span : step] if i in self._kept else self._read(i, numbers)
@@ -160,7 +199,7 @@ class Epoch(Dataset[Clip]):
         source, pace, place, side = np.random.default_rng([data.seed, self.number, k]).random(4)
         if self.together > 1:
             i, side = self._related(k, source)
-        elif data.often is None:
+        elif data.often is None or not any(data.often):
             i = int(source * len(data))
         else:
             upto = np.cumsum(data.often)
@@ -273,4 +312,5 @@ def open_dataset(
         [READERS[video.kind](video.path) for video in found], [str(video.path) for video in found],
         [video.category for video in found], [video.subject for video in found], refused=refused,
     )  # fmt: skip
+    data.root = Path(root)
     return data.keep() if all(isinstance(reader, Strip) for reader in data.readers) else data

@@ -260,11 +260,12 @@ def measure_actions(
     spread = np.mean([distances(group)[np.triu_indices(people, 1)].mean() for group in by_kind])
 
     over_codes, one_person = {}, {}
+    individuals = sorted(set(who))  # strings: a set of them has another order, and a sum other last bits, in each run
     for name, mine, its in (
         ("where_it_moves", moves, made_moves), ("when_it_moves", when_it_moves(real), when_it_moves(made))
     ):  # fmt: skip
         within_class = max(_variance([mine[actions == kind] for kind in set(actions)]), 1e-12)
-        own = [mine[(actions == kind) & (who == person)] for kind in set(actions) for person in set(who)]
+        own = [mine[(actions == kind) & (who == person)] for kind in set(actions) for person in individuals]
         over_codes[name] = _variance(its.reshape(-1, motions, its.shape[1])) / within_class
         one_person[name] = _variance([some for some in own if len(some) > 1]) / within_class
     noise, made_noise = noise_energy(real), noise_energy(made)

@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from g3an.errors import G3ANError
-from g3an.evaluation.disentanglement import DCI, Shares, dci, mig, sap, variance_shares
+from g3an.evaluation.disentanglement import DCI, Shares, dci, mig, sap, variance_shares, varying
 from g3an.evaluation.faces import MOVES, moves, read_faces
 from g3an.evaluation.factors import FactorNetwork, load_factors
 from g3an.evaluation.lids import Lids, load_lids
@@ -186,6 +186,8 @@ class Codebook:
         Dimensions by their measured effect, strongest first.
     switched
         Of pairs with other people and motions.
+    constant
+        Factors that never varied over the random clips, and so are left out of DCI, MIG and SAP.
     """
 
     factors: tuple[str, ...]
@@ -197,6 +199,7 @@ class Codebook:
     moved: tuple[Moved, ...]
     switched: Switched
     clips: int
+    constant: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, rounded to three digits after the point."""
@@ -238,7 +241,7 @@ def measure_codes(
     Raises
     ------
     G3ANError
-        Too few codes to compare.
+        Too few codes to compare, or clips over which no factor varies.
     """
     if min(people, motions, bases, pairs) < 2 or random < 50:
         raise G3ANError("Codes are measured on 2 or more people, motions, bases and pairs, and 50 random clips.")
@@ -260,9 +263,11 @@ def measure_codes(
     ]
     switched = _switched(generator, reader, pairs, seed + 3)
     clips = random + crossed_clips + len(moved) * bases * len(STEPS) + 4 * pairs
+    columns = (*reader.names, *classes)
+    still = tuple(name for name, varies in zip(columns, varying(values), strict=True) if not varies)
     return Codebook(
         names, shares, dci(joined, values, groups), dci(joined, values), mig(joined, values), sap(joined, values),
-        tuple(moved), switched, clips,
+        tuple(moved), switched, clips, still,
     )  # fmt: skip
 
 

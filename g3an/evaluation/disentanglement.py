@@ -130,6 +130,12 @@ def dci(codes: np.ndarray, factors: np.ndarray, groups: Sequence[int] | None = N
     groups
         A number for each code; codes of one number count as one, their importances added. For (z_a, z_m, c) that is
         0 for the 128 dimensions of z_a, 1 for those of z_m, 2 for those of c.
+
+    Raises
+    ------
+    G3ANError
+        Codes and factors that do not fit, are fewer than 10 or are not finite, or factors none of which varies; one
+        that does not is left out.
     """
     codes, factors = _checked(codes, factors)
     half = len(codes) // 2
@@ -166,6 +172,18 @@ def mig(codes: np.ndarray, factors: np.ndarray, bins: int = BINS) -> float:
 
     For each factor the difference between the two codes that tell most about it, over the factor's entropy; the mean
     over factors, from 0 to 1.
+
+    Parameters
+    ----------
+    codes, factors
+        ``(n, codes)`` and ``(n, factors)``.
+    bins
+        Of equal counts, into which both are sorted.
+
+    Raises
+    ------
+    G3ANError
+        As :func:`dci`.
     """
     codes, factors = _checked(codes, factors)
     sorted_codes = [_binned(column, bins) for column in codes.T]
@@ -182,6 +200,21 @@ def sap(codes: np.ndarray, factors: np.ndarray) -> float:
     """Separated attribute predictability (Kumar et al., ICLR 2018), with the squared correlation as the score.
 
     For each factor the difference between the two codes that predict it best, each by itself, by a straight line.
+
+    Parameters
+    ----------
+    codes, factors
+        ``(n, codes)`` and ``(n, factors)``.
+
+    Returns
+    -------
+    float
+        The mean over factors, from 0 to 1.
+
+    Raises
+    ------
+    G3ANError
+        As :func:`dci`.
     """
     codes, factors = _checked(codes, factors)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -199,6 +232,20 @@ def _binned(column: np.ndarray, bins: int) -> np.ndarray:
     return np.searchsorted(np.quantile(column, np.linspace(0, 1, bins + 1)[1:-1]), column, side="right")
 
 
+def varying(factors: np.ndarray) -> np.ndarray:
+    """Which factors take more than one value, in either half of the clips: booleans ``(factors,)``.
+
+    Of the others nothing can be said: a forest that learns a constant needs no code for it, and is always right.
+
+    Parameters
+    ----------
+    factors
+        ``(n, factors)``.
+    """
+    half = len(factors) // 2
+    return np.all([np.ptp(part, axis=0) > 0 for part in (factors[:half], factors[half:])], axis=0)
+
+
 def _checked(codes: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     codes, factors = np.asarray(codes, np.float64), np.asarray(factors, np.float64)
     if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors) or len(codes) < 10:
@@ -206,4 +253,7 @@ def _checked(codes: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.nda
         raise G3ANError(f"Codes and factors are (n, codes) and (n, factors) with n from 10 up, not {shapes}.")
     if not (np.isfinite(codes).all() and np.isfinite(factors).all()):
         raise G3ANError("Codes or factors hold values that are not finite.")
-    return codes, factors
+    varies = varying(factors)
+    if not varies.any():
+        raise G3ANError("No factor varies over the clips, so no code can be held against any; are they all the same?")
+    return codes, factors[:, varies]

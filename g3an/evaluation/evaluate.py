@@ -16,15 +16,15 @@ from g3an.data import ClipDataset, open_dataset
 from g3an.data.faces.sets import SETS, default_cache
 from g3an.data.layouts import Split
 from g3an.errors import G3ANError
-from g3an.evaluation.extractors import CHUNK, Extractor, Seen, extract, open_extractor
-from g3an.evaluation.metrics import fid, halves, inception_score, interval, kid, rank_warning
+from g3an.evaluation.extractors import CHUNK, Extractor, Seen, extract, extractors_of, open_extractor
+from g3an.evaluation.metrics import fid, halves, inception_score, interval, kid, rank_warning, split_warning
 from g3an.evaluation.protocol import Measurement, Protocol, frechet_name
 from g3an.latents import generate, sample_codes
 
 
 def evaluate(
-    generator: Any, dataset: str, extractor: str | Extractor = "factors", root: str | Path | None = None, *,
-    split: Split | None = None, clips: int = 2048, step: int = 1, seed: int = 0, draws: int = 50,
+    generator: Any, dataset: str, extractor: str | Extractor = "", root: str | Path | None = None, *,
+    split: Split | None = None, clips: int = 2048, step: int | None = None, seed: int = 0, draws: int = 50,
     cache: str | Path | None = None, cached: bool = True, progress: bool = True,
 ) -> list[Measurement]:  # fmt: skip
     """Measure a generator against real clips.
@@ -36,13 +36,15 @@ def evaluate(
     dataset, root
         Real clips, as for :func:`g3an.data.open_dataset`.
     extractor
-        Name of an extractor that needs no weight file, or one from :func:`open_extractor`.
+        Name of an extractor that needs no weight file, or one from :func:`open_extractor`; empty: the first that knows
+        such clips (:func:`g3an.evaluation.extractors.extractors_of`).
     split
         Whose real clips; None: test people of the simulated sets, everyone of others.
     clips
         Generated clips, and random real ones.
     step
-        Frames of the video from one frame of a real clip to the next.
+        Frames of the video from one frame of a real clip to the next; None: as in the network's training
+        (:func:`trained_step`), so that real and generated clips are of one pace.
     draws
         Resamples of the bootstrap.
     cache
@@ -60,7 +62,8 @@ def evaluate(
     G3ANError
         Missing or too few clips, an unknown extractor, or clips that cannot be measured.
     """
-    chosen = open_extractor(extractor) if isinstance(extractor, str) else extractor
+    chosen = extractor if isinstance(extractor, Extractor) else open_extractor(extractor or extractors_of(dataset)[0])
+    step = trained_step(generator) if step is None else step
     whose: Split = split or ("test" if dataset in SETS else "all")
     length = generator.frame_count()
     data = open_dataset(dataset, root, split=whose, length=length, steps=(step,), seed=seed, cached=cached)
@@ -72,11 +75,14 @@ def evaluate(
     real, people = real_features(chosen, data, clips, cache, progress)
     made = generated_features(chosen, generator, clips, seed, cache, progress)
     one, two = halves(people, seed)
+    if min(len(one), len(two)) < 2:
+        raise G3ANError(f"{clips} clips are too few to compare real ones with each other; measure more clips.")
     counts = {"real": clips, "generated": clips, "floor": min(len(one), len(two))}
     name = str(generator.card.get("name", "network")) if hasattr(generator, "card") else "network"
     subject = f"{name} {str(getattr(generator, 'weights_hash', ''))[:12]}".strip()
     warnings = (*rank_warning(real.features, "real"), *rank_warning(made.features, "generated"))
-    warnings += (f"The real/real floor compares {len(one):,} clips with {len(two):,}, of other people.",)
+    if chosen.name == "factors" and dataset not in SETS:
+        warnings += (f"factors learned to read simulated faces only; its features say little of {dataset}.",)
     distinct = len(data)
     if clips > distinct:
         warnings += (f"The {clips:,} real clips are random windows of {distinct:,} videos.",)
@@ -93,8 +99,18 @@ def evaluate(
             return inception_score(logits, protocol.subset_seed)
 
         low, high = interval(score, made.logits, made.logits, seed, draws)
-        found.append(replace(found[0], metric="IS", value=value, low=low, high=high, floor=None))
+        told = (*warnings, *split_warning(made.logits))
+        found.append(replace(found[0], metric="IS", value=value, low=low, high=high, floor=None, warnings=told))
     return found
+
+
+def trained_step(generator: Any) -> int:
+    """Frames of a video from one frame of a training clip to the next, as the network's card has it.
+
+    The largest, where it learned from several; 1, where no card says.
+    """
+    card = getattr(generator, "card", {})
+    return max(card.get("training", {}).get("clip_steps") or [1])
 
 
 def real_features(

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm.auto import tqdm
 
+from g3an.data.faces.sets import SETS
 from g3an.errors import G3ANError
 from g3an.evaluation import resnext, transnet
 from g3an.evaluation.factors import SHIPPED, load_factors
@@ -60,6 +61,11 @@ class Extractor:
     width: int
     normalisation: str
     look: Callable[[Tensor], tuple[Tensor, Tensor | None]]
+
+
+def extractors_of(dataset: str) -> tuple[str, ...]:
+    """Extractors that need no file of the user's and know what such clips show."""
+    return ("factors", "transnetv2") if dataset in SETS else ("transnetv2",)
 
 
 def open_extractor(name: str, weights: str | Path | None = None, sha256: str | None = None) -> Extractor:
@@ -204,7 +210,7 @@ def extract(
     Raises
     ------
     G3ANError
-        Clips of a wrong shape, outside [-1, 1], or with values that are not finite.
+        Clips of a wrong shape, outside [-1, 1], or with values that are not finite; a cache that cannot be written.
     """
     found: list[tuple[np.ndarray, np.ndarray]] = []
     with tqdm(total=count, unit="clip", desc=f"{extractor.name}: {label}", disable=not progress) as bar:
@@ -219,8 +225,7 @@ def extract(
                     features, logits = extractor.look(clips)
                 kept = (features.float().numpy(), np.zeros((0, 0)) if logits is None else logits.float().numpy())
                 if file:
-                    with atomic_write(file) as temporary, open(temporary, "wb") as stream:
-                        np.savez(stream, features=kept[0], logits=kept[1])
+                    _keep(file, *kept)
             found.append(kept)
             bar.update(len(kept[0]))
     features = torch.from_numpy(np.concatenate([features for features, _ in found]))
@@ -243,6 +248,14 @@ def check_clips(clips: Tensor) -> Tensor:
     if clips.abs().max() > 1.001:
         raise G3ANError(f"Clips to be measured lie in [-1, 1]; these reach {float(clips.abs().max()):.3g}.")
     return clips.float()
+
+
+def _keep(file: Path, features: np.ndarray, logits: np.ndarray) -> None:
+    try:
+        with atomic_write(file) as temporary, open(temporary, "wb") as stream:
+            np.savez(stream, features=features, logits=logits)
+    except G3ANError as error:  # whoever evaluates chose no such folder, and could not know what does
+        raise G3ANError(f"{error} Features are kept in the cache, which the variable G3AN_CACHE names.") from error
 
 
 def _read(file: Path) -> tuple[np.ndarray, np.ndarray] | None:

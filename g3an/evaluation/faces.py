@@ -33,7 +33,7 @@ MOVES = ("peak", "onset", "yaw", "pitch", "roll", "yaw_drift", "blink")
 
 @dataclass(frozen=True)
 class Report:
-    """What :func:`measure` found; ``aims`` says what would be good.
+    """What :func:`measure` found.
 
     Attributes
     ----------
@@ -129,6 +129,11 @@ def measure(
         Numbers of z_a, and of z_m for each z_a and category.
     factors, lids
         The readers; by default the shipped ones.
+
+    Raises
+    ------
+    G3ANError
+        A data set without test people, a network that makes what is no clip, or readers in training mode.
     """
     factors, lids = factors or load_factors(), lids or load_lids()
     data = open_dataset(dataset, root, split="test")

@@ -180,6 +180,16 @@ class FactorNetwork(nn.Module):
         """What it sees in any number of clips, in evaluation mode.
 
         An expression has no side, so its logits are those of the mean probability of a clip and its mirror image.
+
+        Parameters
+        ----------
+        videos
+            ``(B, 3, T, 64, 64)`` in [-1, 1], T from 8 up.
+
+        Raises
+        ------
+        G3ANError
+            The network is in training mode.
         """
         if self.training:
             raise G3ANError("The factor network is in training mode; call eval() before it reads.")

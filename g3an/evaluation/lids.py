@@ -69,6 +69,16 @@ class Lids(nn.Module):
         """Closure in every frame of any number of clips, from 0, open, to 1, shut: ``(B, T)``.
 
         A mean of the clips and their mirror images, in evaluation mode.
+
+        Parameters
+        ----------
+        videos
+            ``(B, 3, T, 64, 64)`` in [-1, 1].
+
+        Raises
+        ------
+        G3ANError
+            The network is in training mode.
         """
         if self.training:
             raise G3ANError("The network of the lids is in training mode; call eval() before it reads.")

@@ -63,6 +63,11 @@ def fid(real: Tensor, generated: Tensor) -> float:
     ----------
     real, generated
         ``(n, d)``, the numbers of clips may differ.
+
+    Raises
+    ------
+    G3ANError
+        Features that :func:`check_features` refuses, or of two widths.
     """
     real, generated = _same_width(real, generated)
     metric = FrechetInceptionDistance(feature=_Given(real.shape[1])).set_dtype(torch.float64)
@@ -76,6 +81,16 @@ def kid(real: Tensor, generated: Tensor, seed: int, subsets: int = SUBSETS, size
 
     It is unbiased, so it can be a little below 0; it is the mean over ``subsets`` random subsets of ``size`` clips,
     drawn from ``seed``.
+
+    Parameters
+    ----------
+    real, generated
+        ``(n, d)``, the numbers of clips may differ; where there are fewer than ``size``, subsets are of all.
+
+    Raises
+    ------
+    G3ANError
+        Features that :func:`check_features` refuses, or of two widths.
     """
     real, generated = _same_width(real, generated)
     size = min(size, len(real), len(generated))
@@ -89,7 +104,25 @@ def kid(real: Tensor, generated: Tensor, seed: int, subsets: int = SUBSETS, size
 
 
 def inception_score(logits: Tensor, seed: int, splits: int = SPLITS) -> float:
-    """exp of the mean KL divergence of p(y|x) from p(y) (Salimans et al., NeurIPS 2016), mean over random splits."""
+    """exp of the mean KL divergence of p(y|x) from p(y) (Salimans et al., NeurIPS 2016), mean over random splits.
+
+    Parameters
+    ----------
+    logits
+        Of generated clips, ``(n, classes)``.
+    seed
+        Of the splits.
+
+    Returns
+    -------
+    float
+        From 1 to the number of classes.
+
+    Raises
+    ------
+    G3ANError
+        Logits that :func:`check_features` refuses.
+    """
     logits = check_features(logits, "generated")
     with _quiet():
         metric = InceptionScore(feature=_Given(logits.shape[1]), splits=splits)
@@ -106,12 +139,37 @@ def interval(
 
     FID of a resample is larger than that of all different clips, for it has fewer of them; the interval is centred on
     the metric's own value by taking the quantiles' distance from their median.
+
+    Parameters
+    ----------
+    measure
+        Of features of real and of generated clips.
+    real, generated
+        ``(n, d)`` and ``(m, d)``.
+    draws
+        Resamples, 1 or more.
+
+    Returns
+    -------
+    tuple of float
+        The lower and the upper end.
+
+    Raises
+    ------
+    G3ANError
+        So few clips that a resample held one of them over and over, or features that ``measure`` refuses.
     """
     random = np.random.default_rng(seed)
     found = []
     for _ in range(draws):
-        rows = [torch.from_numpy(random.integers(len(x), size=len(x))) for x in (real, generated)]
-        found.append(measure(real[rows[0]], generated[rows[1]]))
+        first, second = (x[torch.from_numpy(random.integers(len(x), size=len(x)))] for x in (real, generated))
+        for some, x, whose in ((first, real, "real"), (second, generated, "generated")):
+            if bool((some == some[0]).all()) and not bool((x == x[0]).all()):
+                raise G3ANError(
+                    f"{len(x)} {whose} clips are too few for a bootstrap interval: a resample held the same one over "
+                    "and over; measure more clips."
+                )
+        found.append(measure(first, second))
     low, middle, high = np.quantile(found, [0.025, 0.5, 0.975])
     value = measure(real, generated)
     return value - float(middle - low), value + float(high - middle)
@@ -127,7 +185,7 @@ def halves(people: Sequence[str], seed: int) -> tuple[Tensor, Tensor]:
     """
     everyone = sorted(set(people))
     if len(everyone) < 2:
-        raise G3ANError("A real/real floor needs clips of two people or more.")
+        raise G3ANError("A real/real distance needs clips of two people or more.")
     order = np.random.default_rng(seed).permutation(len(everyone))
     first = {everyone[number] for number in order[::2]}
     side = torch.tensor([who in first for who in people])
@@ -142,6 +200,24 @@ def rank_warning(features: Tensor, whose: str) -> list[str]:
     return [
         f"{count:,} {whose} clips span at most {count - 1:,} of {width:,} dimensions, so their covariance has less "
         "than full rank: FID is then too large, and not comparable with FID of more clips."
+    ]
+
+
+def split_warning(logits: Tensor, splits: int = SPLITS) -> list[str]:
+    """A sentence where the parts that IS is a mean over hold too few clips to say how varied they are.
+
+    Parameters
+    ----------
+    logits
+        ``(n, classes)``.
+    """
+    count, classes = logits.shape
+    each = count // splits
+    if each >= 10 * classes:
+        return []
+    return [
+        f"IS is a mean over {splits} parts, here of {each:,} clips for {classes:,} classes: with fewer than ten clips "
+        "a class it is too small, and not comparable with IS of more clips."
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from g3an.evaluation.protocol import Measurement, table
 from g3an.files import atomic_write
@@ -13,18 +14,32 @@ TERMS = ("z_a", "z_m", "c")
 
 
 def write_page(content: Mapping[str, Any], path: str | Path) -> None:
-    """Write ``results.md`` from the content of ``results.json``, atomically."""
+    """Write ``results.md`` from the content of ``results.json``, the file of that name beside it, atomically.
+
+    Raises
+    ------
+    G3ANError
+        It cannot be written.
+    """
     with atomic_write(path) as temporary:
-        temporary.write_text(page(content), encoding="utf-8")
+        temporary.write_text(page(content, Path(path).with_suffix(".json").name), encoding="utf-8")
 
 
-def page(content: Mapping[str, Any]) -> str:
-    """The results as Markdown: what the paper published, and what was measured here, apart from each other."""
+def page(content: Mapping[str, Any], source: str = "results.json") -> str:
+    """The results as Markdown: what the paper published, and what was measured here, apart from each other.
+
+    Parameters
+    ----------
+    content
+        Of ``results.json``, as from :func:`g3an.evaluation.stored.read_stored`.
+    source
+        The file's name, for the link.
+    """
     published = content["published"]
     lines = [
         "# Results",
         "",
-        "Written by `g3an results` from [results.json](results.json), which has every protocol in full.",
+        f"Written by `g3an results` from [{source}]({quote(source)}), which has every protocol in full.",
         "",
         "## What the paper published",
         "",
@@ -33,9 +48,14 @@ def page(content: Mapping[str, Any]) -> str:
         *_rows(("network", "data", "metric", "value"), [tuple(row.values()) for row in published["values"]]),
         "",
         "## What was measured here",
+        "",
+        "Beside a value stands the real/real distance, the same metric between two halves of the real clips. They show "
+        "different people, which makes it larger, and are half as many, which makes FID larger; generated clips are "
+        "compared with all real ones. So it is a scale to read a value by and no floor: generated clips can lie below "
+        "it.",
     ]
     for name, entry in content["networks"].items():
-        if "dataset" not in entry:  # not measured yet
+        if not any(section in entry for section in SECTIONS):  # not measured yet
             continue
         lines += ["", f"### `{name}`: {entry['dataset']} ({'simulated' if entry['simulated'] else 'real'})"]
         for section, write in SECTIONS.items():
@@ -103,7 +123,8 @@ def moved(found: Mapping[str, Any]) -> list[str]:
     return [
         "Figures 8 to 15 as numbers, strongest dimensions of each part first: the factor that a dimension moves most "
         "on its way from -3 to 3, by how many standard deviations over random codes, how monotonically (1 is always), "
-        "and how far factors of the other part move on average.",
+        "and how far factors of the other part move on average. Dimensions are counted from 1, as in the figures; "
+        "`-p dimensions` of a notebook counts them from 0.",
         "",
         *_rows(("part", "dimension", "moves most", "by", "monotone", "others"), rows),
     ]
@@ -116,11 +137,14 @@ def codes(found: Mapping[str, Any]) -> list[str]:
     def three(dci: Mapping[str, float]) -> str:
         return ", ".join(f"{name} {value:.2f}" for name, value in dci.items())
 
+    constant = ""
+    if still := found.get("constant"):
+        constant = f" These factors never varied, and were left out of all four: {', '.join(still)}."
     return [
         *shares(found),
         "",
         f"DCI with each of the codes as one: {three(groups)}. With each of their numbers as one: {three(single)}; "
-        f"MIG {found['mig']:.3f}, SAP {found['sap']:.3f}.",
+        f"MIG {found['mig']:.3f}, SAP {found['sap']:.3f}.{constant}",
         "",
         *moved(found),
         "",

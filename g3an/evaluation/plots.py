@@ -41,10 +41,11 @@ def title_of(content: Mapping[str, Any], name: str) -> str:
 
 
 def plot_metrics(content: Mapping[str, Any], metric: str = "FID") -> Figure:
-    """A metric of each network with its 95 % interval, and the real/real floor below it.
+    """A metric of each network with its 95 % interval, and the real/real distance beside it.
 
     A panel for each extractor, for their numbers cannot be compared; bars of one panel are of different data sets, so
-    they are read against their own floor only.
+    they are read by their own real/real distance only, a scale and no floor (see
+    :attr:`g3an.evaluation.protocol.Measurement.floor`).
 
     Raises
     ------
@@ -74,10 +75,10 @@ def plot_metrics(content: Mapping[str, Any], metric: str = "FID") -> Figure:
             for place, (low, high) in enumerate(ends):
                 label = None if place else "95 % interval"
                 axes.plot([place, place], [low, high], color="0.2", linewidth=2, label=label)
-            floors = [(place, one["floor"]) for place, (_, one) in enumerate(shown) if one["floor"] is not None]
-            for place, floor in floors:
-                label = "floor: real against real" if place == floors[0][0] else None
-                axes.plot([place - 0.3, place + 0.3], [floor, floor], color=orange, linewidth=3, label=label)
+            scales = [(place, one["floor"]) for place, (_, one) in enumerate(shown) if one["floor"] is not None]
+            for place, apart in scales:
+                label = "real/real distance" if place == scales[0][0] else None
+                axes.plot([place - 0.3, place + 0.3], [apart, apart], color=orange, linewidth=3, label=label)
             axes.set(title=f"features of {extractor}", ylabel=metric, xlabel="", ylim=(0, None))
             axes.grid(axis="x", visible=False)
         axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)

@@ -122,14 +122,17 @@ class Measurement:
     value, low, high
         The number and the ends of its 95 % bootstrap interval over clips.
     floor
-        The same metric between two halves of the real clips, cut by person: as good as it can be expected to get. None
-        where it makes no sense (IS).
+        The real/real distance: the same metric between two halves of the real clips, cut by person. It is a scale to
+        read the value by and no floor, whatever its name in stored files: the halves show different people, which makes
+        it larger, and hold half as many clips, which makes FID larger, so generated clips, which are compared with all
+        real ones, can be nearer. None where it makes no sense (IS).
     subject
         What was measured: the name and hash of weights, or a word such as ``real``.
     simulated
         Whether the real clips are simulated.
     counts
-        Numbers of clips, under ``real`` and ``generated``, and those of the floor's halves under ``floor``.
+        Numbers of clips, under ``real`` and ``generated``, and that of the smaller half of the real ones under
+        ``floor``.
     warnings
         What a reader has to know, such as a covariance of less than full rank.
     """
@@ -184,17 +187,26 @@ def table(measurements: Sequence[Measurement]) -> str:
                 f"{first.metric} of {first.subject} and {other.metric} of {other.subject} were measured under "
                 f"different protocols ({name}: {here} and {there}) and cannot be compared; measure both under one."
             )
-    lines = ["| network | metric | value | 95 % interval | real/real floor | clips |", "|---|---|---|---|---|---|"]
+    lines = ["| network | metric | value | 95 % interval | real/real distance | clips |", "|---|---|---|---|---|---|"]
     for entry in measurements:
-        floor = "" if entry.floor is None else f"{entry.floor:.4g}"
+        apart = "" if entry.floor is None else f"{entry.floor:.4g}"
         counts = f"{entry.counts['generated']:,} / {entry.counts['real']:,}"
         interval = f"{entry.low:.4g} to {entry.high:.4g}"
-        lines.append(f"| {entry.subject} | {entry.metric} | {entry.value:.4g} | {interval} | {floor} | {counts} |")
+        lines.append(f"| {entry.subject} | {entry.metric} | {entry.value:.4g} | {interval} | {apart} | {counts} |")
     data = f"{first.protocol.dataset}{' (simulated)' if first.simulated else ''}, {first.protocol.split} people"
-    lines += ["", f"Protocol {first.protocol.key}: {data}, extractor {first.protocol.extractor}."]
+    pace = f"{first.protocol.length} frames at step {first.protocol.step}"
+    lines += ["", f"Protocol {first.protocol.key}: {data}, clips of {pace}, extractor {first.protocol.extractor}."]
     if any(entry.metric == "FID" for entry in measurements):
         lines.append(f"- {_whose_fid(first.protocol.extractor)}")
-    lines += [f"- {warning}" for warning in dict.fromkeys(w for entry in measurements for w in entry.warnings)]
+    if compared := [entry.counts for entry in measurements if entry.floor is not None]:
+        few = compared[0]["floor"]
+        lines.append(
+            f"- The real/real distance is between {few:,} real clips and the other {compared[0]['real'] - few:,}, of "
+            "different people: a scale to read the values by, no floor."
+        )
+    warnings = dict.fromkeys(warning for entry in measurements for warning in entry.warnings)
+    # Numbers stored by an earlier version carry the sentence above as a warning, in other words.
+    lines += [f"- {warning}" for warning in warnings if not warning.startswith("The real/real floor ")]
     return "\n".join(lines)
 
 

@@ -26,8 +26,8 @@ from g3an.errors import G3ANError
 from g3an.evaluation import factors, lids, looks
 from g3an.evaluation.actions import IN_ACTION, REAL_CLIPS, ActionReader, action_probe, where_it_moves
 from g3an.evaluation.codes import FaceReader, Reader, measure_codes
-from g3an.evaluation.evaluate import evaluate
-from g3an.evaluation.extractors import Extractor, open_extractor
+from g3an.evaluation.evaluate import evaluate, trained_step
+from g3an.evaluation.extractors import Extractor, extractors_of, open_extractor
 from g3an.evaluation.factors import load_factors
 from g3an.evaluation.ladder import features, ladders, two_windows
 from g3an.evaluation.memory import consistency, memory
@@ -85,11 +85,6 @@ def read_stored(path: str | Path = PACKAGED) -> dict[str, Any]:
     return content
 
 
-def extractors_of(dataset: str) -> tuple[str, ...]:
-    """Extractors that need no file of the user's and know what such clips show."""
-    return ("factors", "transnetv2") if dataset in SETS else ("transnetv2",)
-
-
 def measure_shipped(
     path: str | Path, roots: Mapping[str, str | Path] | None = None, *, only: Sequence[str] = (),
     ablation: str | Path | None = None, force: bool = False, say: Callable[[str], None] = print, progress: bool = True,
@@ -112,7 +107,8 @@ def measure_shipped(
     Raises
     ------
     G3ANError
-        An unknown network, or data that cannot be used.
+        An unknown network, data that cannot be used, or a network of ``only`` of which nothing is stored and whose
+        data are not given.
     """
     path, roots, cards = Path(path), roots or {}, shipped()
     if unknown := sorted(set(only) - set(cards)):
@@ -120,6 +116,13 @@ def measure_shipped(
     content: dict[str, Any] = {"version": VERSION, "networks": {}}
     if path.is_file():
         content = read_stored(path)
+    for name in only:
+        dataset = cards[name]["dataset"]
+        if dataset not in SETS and dataset not in roots and not _measured(content["networks"].get(name, {})):
+            raise G3ANError(
+                f"Nothing is stored of {name} in {path}, and measuring it needs the real clips of {dataset}; "
+                f"say where they lie, g3an results --{dataset} PATH."
+            )
     content["published"] = {"protocol": PUBLISHED_PROTOCOL, "values": [dict(row) for row in PUBLISHED]}
     content["networks"] = {name: content["networks"].get(name, {}) for name in cards}
     if ablation:
@@ -130,7 +133,8 @@ def measure_shipped(
         entry = content["networks"][name]
         entry |= {"dataset": dataset, "simulated": dataset in SETS, "card": card["measured"], "curve": _curve(card)}
         if dataset not in SETS and dataset not in roots:
-            say(f"{name}: needs the real clips of {dataset}; what is stored of it is kept.")
+            kept = "what is stored of it is kept" if _measured(entry) else "nothing is stored of it"
+            say(f"{name}: needs the real clips of {dataset} (--{dataset} PATH); {kept}.")
             continue
         generator = load_generator(name)
         for section, work in _sections(generator, card, roots.get(dataset), progress).items():
@@ -144,22 +148,22 @@ def measure_shipped(
     return content
 
 
+def _measured(entry: Mapping[str, Any]) -> bool:
+    """Whether any section of a network is stored."""
+    return any(isinstance(part, Mapping) and "found" in part for part in entry.values())
+
+
 def training_clips(generator: Any, dataset: str, root: str | Path | None = None) -> ClipDataset:
     """What a network was trained on, with its frame steps: train people of simulated sets, everyone of others."""
     split: Split = "train" if dataset in SETS else "all"
-    return open_dataset(dataset, root, split=split, length=generator.frame_count(), steps=(_step(generator),))
+    return open_dataset(dataset, root, split=split, length=generator.frame_count(), steps=(trained_step(generator),))
 
 
 def fresh_clips(generator: Any, dataset: str) -> ClipDataset | None:
     """Clips of people that it was not trained on; None where everyone was."""
     if dataset not in SETS:
         return None
-    return open_dataset(dataset, split="test", length=generator.frame_count(), steps=(_step(generator),))
-
-
-def _step(generator: Any) -> int:
-    card = getattr(generator, "card", {})
-    return max(card.get("training", {}).get("clip_steps") or [1])
+    return open_dataset(dataset, split="test", length=generator.frame_count(), steps=(trained_step(generator),))
 
 
 def reader_of(generator: Any, root: str | Path | None = None) -> Reader:
@@ -228,7 +232,7 @@ def _curve(card: dict[str, Any]) -> list[dict[str, Any]]:
 def _sections(
     generator: Any, card: dict[str, Any], root: str | Path | None, progress: bool
 ) -> dict[str, Callable[[], Any]]:
-    dataset, step = card["dataset"], _step(generator)
+    dataset, step = card["dataset"], trained_step(generator)
 
     def metrics() -> Any:
         return [
@@ -348,6 +352,11 @@ def measure_memory(
     dict
         ``pixels`` (a quarter of the resolution, half of the frames) and ``features``, as from :meth:`Memory.to_dict`,
         the extractor's name, and the numbers of samples and windows.
+
+    Raises
+    ------
+    G3ANError
+        As :func:`memory`; a video that is too short.
     """
     from tqdm.auto import tqdm
 
@@ -388,7 +397,13 @@ def measure_memory(
 
 
 def measure_consistency(generator: Any, data: ClipDataset, clips: int = 192, seed: int = 0) -> dict[str, Any]:
-    """:func:`consistency` of generated clips and of as many real ones."""
+    """:func:`consistency` of generated clips and of as many real ones.
+
+    Raises
+    ------
+    G3ANError
+        As :func:`consistency`; a video that is too short.
+    """
     epoch = data.epoch(seed, clips)
     real = torch.stack([epoch[k]["video"] for k in range(clips)])
     made = generate(generator, sample_codes(generator.config, clips, seed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -125,7 +126,7 @@ def test_clip_and_windows_are_where_they_should_be(mixed: Path) -> None:
 
 def test_too_short_is_told_apart_by_step(mixed: Path) -> None:
     data = open_dataset("folder", mixed, steps=(1, 2))
-    with pytest.raises(G3ANError, match=r"daria_run.avi has 20 frames, too few for 16 frames at step 2"):
+    with pytest.raises(G3ANError, match=r"daria_run.avi has 20 frames, too few .*`g3an prepare --length 31`"):
         data.clip(1, step=2)
     with pytest.raises(G3ANError, match="from frame 10 on"):
         data.clip(1, start=10)
@@ -135,6 +136,40 @@ def test_too_short_is_told_apart_by_step(mixed: Path) -> None:
     with pytest.raises(G3ANError, match="too few for 32 frames"):
         for k in range(20):
             long.epoch(0, 20)[k]
+
+
+def test_lengths_are_told_together_with_what_to_do(mixed: Path) -> None:
+    open_dataset("folder", mixed, steps=(2, 1)).require_lengths()
+    two = open_dataset("folder", mixed, steps=(2,))
+    what = r"2 of 3 videos, such as .*run\.avi with 20 frames, are too short for 16 frames at step 2, which need 31"
+    with pytest.raises(G3ANError, match=rf"^{what}: train with -p clip_steps \[1\], or .*`g3an prepare --length 31`"):
+        two.require_lengths()
+    long = open_dataset("folder", mixed, length=32)
+    with pytest.raises(G3ANError, match=r"for 32 frames at step 1, which need 32: leave them out with .* --length 32"):
+        long.require_lengths()
+
+
+def test_a_fingerprint_tells_other_videos_but_not_another_folder(mixed: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(mixed, moved)
+    known = open_dataset("folder", mixed).fingerprint()
+    assert len(known) == 64 and open_dataset("folder", moved, steps=(2,), seed=3).fingerprint() == known
+    write_strip(moved / "jack" / "subject2.png", noisy(3, 40))
+    assert open_dataset("folder", moved).fingerprint() != known
+    (moved / "jack" / "subject2.png").unlink()
+    (moved / "jack").rename(moved / "wave")
+    assert open_dataset("folder", moved).fingerprint() != known
+    shapes = open_dataset("shapes")
+    assert shapes.fingerprint() == open_dataset("shapes").fingerprint()
+    shapes.subjects[0], shapes.subjects[-1] = shapes.subjects[-1], shapes.subjects[0]
+    assert shapes.fingerprint() != open_dataset("shapes").fingerprint()
+
+
+@pytest.mark.parametrize(("often", "drawn"), [([0.0, 0.0, 0.0], {0, 1, 2}), ([0.0, 1.0, 1.0], {1, 2})])
+def test_videos_that_all_stand_still_come_up_equally(mixed: Path, often: list[float], drawn: set[int]) -> None:
+    data = open_dataset("folder", mixed, length=4)
+    data.often = often
+    assert {data.epoch(0, 40)[k]["index"] for k in range(40)} == drawn
 
 
 def test_sizes(mixed: Path) -> None:

@@ -251,3 +251,21 @@ def test_the_card_tells_actions_from_expressions(run):
     assert "test person" not in text and "where it moves" in text and f"{found['clips']:,} generated clips" in text
     faces = "\n".join(cards._measured({**found, "motion_variance": {"peak": 0.5}}))
     assert "expressions read as asked for" in faces and "test person" in faces
+
+
+def test_people_are_added_up_in_one_order_in_every_run(run, monkeypatch):
+    """A set of names has another order in each process, and a sum of floats in another order other last bits."""
+    summed = []
+    variance = actions._variance
+    monkeypatch.setattr(actions, "_variance", lambda groups: summed.append(groups) or variance(groups))
+    for backwards in (False, True):
+
+        def one_order(x, backwards=backwards):
+            names = isinstance(x, np.ndarray) and x.dtype.kind == "U"
+            return sorted(set(x), reverse=backwards) if names else set(x)
+
+        monkeypatch.setattr(actions, "set", one_order, raising=False)
+        run(lambda person, kind, motion: drawn(person, kind, 0.8, motion))
+    half = len(summed) // 2
+    for first, second in zip(summed[:half], summed[half:], strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))

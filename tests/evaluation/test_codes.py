@@ -14,6 +14,7 @@ from g3an.config import ModelConfig
 from g3an.data.faces.motion import COURSES
 from g3an.errors import G3ANError
 from g3an.evaluation import codes as measured
+from g3an.evaluation import page
 from g3an.evaluation.codes import FaceReader, measure_codes
 from g3an.evaluation.faces import MOVES
 from g3an.evaluation.factors import Reading
@@ -115,6 +116,13 @@ def test_without_categories_there_are_two_axes_and_no_expression(reader):
     found = run(reader, classes=())
     assert found.shares.names == ("z_a", "z_m", "z_a × z_m") and found.factors[-1] == "identity"
     json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_factors_that_never_vary_are_named(reader):
+    found = run(reader)
+    assert found.constant == ("peak", "onset", "roll", "yaw_drift", "blink"), "the probe reads none of them"
+    told = "\n".join(page.codes(found.to_dict()))
+    assert "never varied, and were left out of all four: peak, onset, roll, yaw_drift, blink." in told
 
 
 def test_too_few_codes_are_a_clear_sentence(reader):

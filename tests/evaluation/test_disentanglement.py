@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from g3an.errors import G3ANError
-from g3an.evaluation.disentanglement import dci, mig, sap, variance_shares
+from g3an.evaluation.disentanglement import dci, mig, sap, variance_shares, varying
 
 
 def crossed(a: float, m: float, c: float, both: float = 0.0, shape: tuple[int, int, int] = (30, 20, 6)) -> np.ndarray:
@@ -92,8 +92,18 @@ def test_a_factor_that_no_code_moves_scores_nothing():
     codes, factors = toy(np.eye(3))
     noise = np.random.default_rng(5).standard_normal((len(codes), 1))
     assert dci(codes, noise).informativeness < 0.05 and mig(codes, noise) < 0.05 and sap(codes, noise) < 0.02
-    assert mig(codes, np.ones((len(codes), 1))) == 0 and sap(codes, np.ones((len(codes), 1))) == 0
     assert factors.shape == (1500, 3)
+
+
+def test_a_factor_that_never_varies_is_left_out():
+    codes, factors = toy(np.linalg.qr(np.random.default_rng(1).standard_normal((3, 3)))[0], 400)
+    late = np.r_[np.zeros(200), np.ones(200)]  # constant in the half that forests learn from
+    more = np.column_stack([np.ones(400), factors, late])
+    assert varying(more).tolist() == [False, True, True, True, False]
+    for measure in (dci, mig, sap):
+        assert measure(codes, more) == measure(codes, factors)
+        with pytest.raises(G3ANError, match="No factor varies over the clips"):
+            measure(codes, np.ones((400, 2)))
 
 
 def test_what_does_not_fit_is_refused():

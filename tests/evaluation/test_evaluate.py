@@ -16,7 +16,7 @@ from g3an.data.shapes import MOTIONS
 from g3an.errors import G3ANError
 from g3an.evaluation import evaluate as module
 from g3an.evaluation.evaluate import evaluate, real_features
-from g3an.evaluation.extractors import CHUNK, Extractor, open_extractor
+from g3an.evaluation.extractors import CHUNK, Extractor, extractors_of, open_extractor
 from g3an.evaluation.metrics import fid
 from g3an.evaluation.protocol import Measurement, table
 from g3an.generator import Generator
@@ -46,7 +46,7 @@ def run(generator: Generator, cache: Path, extractor: Extractor = STUB, **how: o
     return evaluate(generator, "shapes", extractor, cache=cache, progress=False, draws=5, **{"clips": CLIPS, **how})  # type: ignore[arg-type]
 
 
-def test_numbers_come_with_counts_floor_interval_and_protocol(generator, tmp_path):
+def test_numbers_come_with_counts_scale_interval_and_protocol(generator, tmp_path):
     found = run(generator, tmp_path)
     assert [number.metric for number in found] == ["FID", "KID", "IS"]
     for number in found:
@@ -57,8 +57,41 @@ def test_numbers_come_with_counts_floor_interval_and_protocol(generator, tmp_pat
     assert found[0].floor is not None and found[0].floor < found[0].value, "real people are nearer than noise"
     assert found[2].floor is None and any("random windows of 48 videos" in warning for warning in found[0].warnings)
     assert "| tiny 0123456789ab | FID |" in table(found)
+    assert not any("distance" in warning or "floor" in warning for number in found for warning in number.warnings)
     again = [Measurement.from_dict(json.loads(json.dumps(number.to_dict()))) for number in found]
     assert again[0].protocol == found[0].protocol
+
+
+def test_real_clips_have_the_pace_of_the_training(generator, tmp_path, monkeypatch):
+    assert {number.protocol.step for number in run(generator, tmp_path, clips=16)} == {1}, "no card says"
+    monkeypatch.setattr(generator, "card", {"name": "tiny", "training": {"clip_steps": [1, 2]}})
+    found = run(generator, tmp_path, clips=16)
+    assert {number.protocol.step for number in found} == {2} and "16 frames at step 2" in table(found)
+    data = open_dataset("shapes", length=16, steps=(2,))
+    real = torch.stack([data.epoch(0, 16)[k]["video"] for k in range(16)])
+    made = module.generate(generator, module.sample_codes(generator.config, 16, 0))
+    assert found[0].value == pytest.approx(fid(look(real)[0], look(made)[0]), rel=1e-5)
+    assert run(generator, tmp_path, clips=16, step=1)[0].protocol.step == 1
+
+
+def test_what_a_reader_has_to_know_is_said(generator, tmp_path):
+    found = run(generator, tmp_path, replace(STUB, name="factors"), clips=16)
+    assert "factors learned to read simulated faces only; its features say little of shapes." in found[0].warnings
+    assert not any("IS is a mean" in warning for warning in found[0].warnings)
+    assert found[2].metric == "IS" and any("here of 1 clips for 4 classes" in warning for warning in found[2].warnings)
+
+
+def test_the_extractor_is_by_default_one_that_knows_the_clips(generator, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(module, "open_extractor", lambda name: opened.append(name) or replace(STUB, name=name))
+    assert run(generator, tmp_path, "", clips=16)[0].protocol.extractor == "transnetv2" == opened[0]
+    assert extractors_of("mug-sim")[0] == "factors"
+
+
+def test_a_cache_that_cannot_be_written_is_named(generator, tmp_path):
+    (tmp_path / "cache").touch()
+    with pytest.raises(G3ANError, match=r"Cannot write .*\.npz: .*the cache, which the variable G3AN_CACHE names\.$"):
+        run(generator, tmp_path / "cache", clips=16)
 
 
 def test_the_number_is_that_of_the_features(generator, tmp_path):
@@ -136,6 +169,8 @@ def test_features_are_kept_for_one_preprocessing_only(generator, tmp_path):
 def test_what_cannot_be_measured_is_refused(generator, tmp_path):
     with pytest.raises(G3ANError, match="2 clips or more"):
         run(generator, tmp_path, clips=1)
+    with pytest.raises(G3ANError, match="2 clips are too few to compare real ones with each other"):
+        run(generator, tmp_path, clips=2)
     with pytest.raises(G3ANError, match=r"no extractor 'factor'\. Did you mean 'factors'"):
         open_extractor("factor")
 

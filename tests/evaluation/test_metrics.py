@@ -9,7 +9,16 @@ from scipy import linalg
 
 from g3an.errors import G3ANError
 from g3an.evaluation import metrics
-from g3an.evaluation.metrics import check_features, fid, halves, inception_score, interval, kid, rank_warning
+from g3an.evaluation.metrics import (
+    check_features,
+    fid,
+    halves,
+    inception_score,
+    interval,
+    kid,
+    rank_warning,
+    split_warning,
+)
 
 
 def cloud(seed: int, count: int = 200, width: int = 24, shift: float = 0.0) -> torch.Tensor:
@@ -96,6 +105,23 @@ def test_too_few_clips_for_the_covariance_are_warned_of():
     assert rank_warning(cloud(0, 30, 24), "real") == []
     [warning] = rank_warning(cloud(0, 24, 24), "real")
     assert "24 real clips span at most 23 of 24 dimensions" in warning
+
+
+def test_few_clips_for_the_inception_score_are_warned_of():
+    assert split_warning(torch.zeros(600, 6)) == []
+    [warning] = split_warning(torch.zeros(599, 6))
+    assert "a mean over 10 parts, here of 59 clips for 6 classes" in warning
+
+
+def test_a_resample_of_one_clip_is_no_fault_of_the_clips():
+    with pytest.raises(G3ANError, match="3 real clips are too few for a bootstrap interval"):
+        interval(fid, cloud(0, 3), cloud(1, 50), seed=0)
+    alike = cloud(1, 4)
+    alike[1:] = alike[1]
+    with pytest.raises(G3ANError, match="4 generated clips are too few for a bootstrap interval"):
+        interval(fid, cloud(0, 50), alike, seed=0)
+    with pytest.raises(G3ANError, match="All generated clips have the same features"):
+        interval(fid, cloud(0, 50), torch.ones(4, 24), seed=0)
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,11 @@ def test_a_number_whose_protocol_was_changed_is_refused():
 def test_one_table_has_one_protocol():
     text = table([number(), number(metric="KID", value=0.01, floor=None)])
     assert "| mine abc | FID | 3.142 | 3 to 3.3 | 0.5 | 2,048 / 504 |" in text
+    assert "| real/real distance |" in text and "16 frames at step 1" in text
+    assert "distance is between 252 real clips and the other 252, of different people: a scale" in text
+    assert "no floor" not in table([number(floor=None)])
+    stored = number(warnings=("The real/real floor compares 252 clips with 252, of other people.", "few clips"))
+    assert "real/real floor" not in table([stored]) and "- few clips" in table([stored])
     assert WRITTEN.key in text and "mug-sim (simulated)" in text and text.count("few clips") == 1
     with pytest.raises(G3ANError, match=r"different protocols \(clips: 2048 and 1024\)"):
         table([number(), number(replace(WRITTEN, clips=1024))])

@@ -43,6 +43,13 @@ def test_the_committed_results_are_those_of_the_shipped_weights():
             assert number["subject"].endswith(generator.weights_hash[:12])
 
 
+def test_the_page_says_what_the_real_real_distance_is_and_how_dimensions_are_counted():
+    text = page.page(CONTENT)
+    assert "a scale to read a value by and no floor" in text and "real/real floor" not in text
+    assert "Dimensions are counted from 1, as in the figures; `-p dimensions` of a notebook counts them from 0." in text
+    assert "](results.json)" in text and "](mine.json)" in page.page(CONTENT, "mine.json")
+
+
 def test_published_values_stay_apart_from_ours():
     paper, ours = page.page(CONTENT).split("## What was measured here")
     for row in stored.PUBLISHED:
@@ -114,7 +121,17 @@ def test_without_its_clips_weizmann_is_kept_as_it_is(sections, tmp_path):
     after = stored.measure_shipped(path, only=["weizmann"], say=told.append)
     assert after["networks"]["weizmann"]["metrics"] == before["networks"]["weizmann"]["metrics"]
     assert sections.counts == []
-    assert told == ["weizmann: needs the real clips of weizmann; what is stored of it is kept."]
+    assert told == ["weizmann: needs the real clips of weizmann (--weizmann PATH); what is stored of it is kept."]
+
+
+def test_without_its_clips_a_new_file_says_nothing_of_weizmann(sections, tmp_path):
+    path, told = tmp_path / "new.json", []
+    with pytest.raises(G3ANError, match=r"Nothing is stored of weizmann in .*new\.json.* g3an results --weizmann PATH"):
+        stored.measure_shipped(path, only=["mug-sim", "weizmann"], say=told.append)
+    assert not path.exists() and sections.counts == [] and not told
+    content = stored.measure_shipped(path, say=told.append)
+    assert "weizmann: needs the real clips of weizmann (--weizmann PATH); nothing is stored of it." in told
+    assert "weizmann" not in page.page(content), "a heading with nothing below it"
 
 
 def test_what_cannot_be_measured_is_said_in_a_sentence(tmp_path):
