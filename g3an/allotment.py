@@ -17,8 +17,9 @@ says when. Nothing heeds the others. (The nearest components of motion say the s
 given back. No two turns are alike: arms that swing a frame earlier or later in the next are several pixels away, and a
 network that is to give both gives a blur. For the same reason the angle is then moved to that of the window.
 
-What moves fast is what stays blurred longest. So videos come up in training in proportion to how much moves in them
-(:attr:`Allotment.often`). That changes nothing about which codes belong to which clip.
+What moves fast is what stays blurred longest, and every window is to be learned. So videos come up in training in
+proportion to how much moves in all that is given back of them (:attr:`Allotment.often`). That changes nothing about
+which codes belong to which clip.
 """
 
 from __future__ import annotations
@@ -81,8 +82,6 @@ class Allotment:
         """Of each video: the window from which the turn is counted."""
         self.again = [False] * len(data)
         """Of each video: whether its movement comes again."""
-        self.often = [self._change(i) for i in range(len(data))]
-        """Of each video: mean absolute change of a pixel from one of a clip's frames to the next, but for noise."""
         for kind in range(len(data.classes)):
             own = [i for i in range(len(data)) if data.categories[i] == kind]
             moves = [self._moves(encoder, i) for i in own]
@@ -93,6 +92,10 @@ class Allotment:
                 ahead = leads(moves, lengths)
                 for i, length, lead in zip(own, lengths, ahead, strict=True):
                     self.turns[i], self.starts[i], self.again[i] = length, lead * length, True
+        given = [min(count, length) for count, length in zip(self.windows, self.turns, strict=True)]
+        self.often = [self._change(i) * count for i, count in enumerate(given)]
+        """Of each video: mean absolute change of a pixel from one of a clip's frames to the next, but for noise, times
+        the windows that are given back."""
 
     def draw(
         self, index: Tensor, random: torch.Generator, share: tuple[int, int] = (0, 1), step: int = PULLED_STEPS

@@ -60,7 +60,7 @@ pre { overflow-x: auto; background: var(--soft); padding: .6rem .8rem; font: .85
 .prompt { display: none; }
 .output_subarea, .text_cell_render { overflow-x: auto; }
 main img { max-width: 100%; height: auto; }
-table { border-collapse: collapse; display: block; overflow-x: auto; }
+table { border: 0; border-collapse: collapse; display: block; width: fit-content; max-width: 100%; overflow-x: auto; }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: left; }
 .formula { white-space: nowrap; }
 .formula sub { line-height: 0; }

@@ -56,7 +56,8 @@ WITHOUT_EFFECT = frozenset(("profile", "steps", "workers", "log_every", "checkpo
 CHANGEABLE = frozenset(("learning_rate_g", "learning_rate_d", "cooling", "ema_decay", "augment", "image_frames", "r1",
                         "r1_every", "diversity", "reconstruction", "reconstruction_alone", "reading", "look_noise",
                         "normality", "flicker", "frozen_norms", "statistics_passes"))  # fmt: skip
-"""What a resumed run may have otherwise than before: what leaves its network alone, and what the card then records."""
+"""What a resumed run may have otherwise than before: what leaves its network alone, and what the card then records.
+``following``, too, if it was above 0 and stays so."""
 
 LIKENESS = 0.4
 """Weight of the perceptual maps' difference: what it says counts for twice what the pixels say."""
@@ -877,7 +878,9 @@ def _state_to_resume(run: Path, resume: bool, config: TrainConfig, dataset_name:
         for name, value in now.items()
         if value != before[name] and (name not in WITHOUT_EFFECT or name in heeded)
     }
-    fixed = [name for name in changed if name not in CHANGEABLE | heeded]
+    # With courses followed or without, other networks learn; how much they count leaves them alone.
+    weighed = {"following"} if before["following"] and now["following"] else set()
+    fixed = [name for name in changed if name not in CHANGEABLE | heeded | weighed]
     if fixed:
         raise G3ANError(f"{run} was trained with another {', '.join(fixed)}; resume with the same, or start anew.")
     if config.steps < state["step"]:

@@ -382,6 +382,22 @@ def test_wrong_places_and_settings(tmp_path: Path) -> None:
         train(tmp_path / "run", "shapes", None, TINY, smoke(steps=4, seed=1), resume=True, progress=False, device="cpu")
 
 
+def test_courses_may_count_otherwise_but_not_begin_or_cease_to(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.pt").touch()
+
+    def resumed(before: float, now: float) -> list:
+        was, wanted = (TrainConfig.from_profile("faces", following=value, reading=0.5) for value in (before, now))
+        state = {"dataset": "mug-sim", "config": was.to_dict(), "step": 1}
+        monkeypatch.setattr(training, "read_state", lambda path: state)
+        return training._state_to_resume(tmp_path, True, wanted, "mug-sim")["changes"]
+
+    assert resumed(0.3, 0.6) == [{"after_step": 1, "settings": {"following": {"from": 0.3, "to": 0.6}}}]
+    for before, now in ((0, 0.3), (0.3, 0)):
+        with pytest.raises(G3ANError, match="another following"):
+            resumed(before, now)
+
+
 def write_people(root: Path, names: str, frames: int = 31) -> Path:
     """Grey strips, one a person, of two categories."""
     for action in ("bend", "wave"):

@@ -45,6 +45,8 @@ class Report:
         pairs of clips of one test person that lie above it.
     same_person
         The share of pairs of generated clips with one z_a and c and two z_m that lie above it.
+    told_apart
+        The share of pairs of generated clips with one c and two z_a that do not lie above it.
     diversity
         Mean distance (1 - cosine) between people, generated over data.
     motion_energy
@@ -67,6 +69,7 @@ class Report:
     identity_threshold: float
     same_person_data: float
     same_person: float
+    told_apart: float
     diversity: float
     motion_energy: float
     motion_variance: dict[str, float]
@@ -173,7 +176,10 @@ def measure(
     first, second = torch.triu_indices(motions, motions, 1)
     within = (groups[:, first] * groups[:, second]).sum(2)
     # Distances between people are taken within a class, on both sides.
-    spread = _distance(read.identity.unflatten(0, (people, kinds, motions))[:, :, 0].transpose(0, 1))
+    one_each = read.identity.unflatten(0, (people, kinds, motions))[:, :, 0].transpose(0, 1)
+    spread = _distance(one_each)
+    mine, others = torch.triu_indices(people, people, 1)
+    strangers = (one_each[:, mine] * one_each[:, others]).sum(2)
     real_spread = float(np.mean([
         _distance(seen.identity[categories == k][None]) for k in range(len(data.classes))
     ]))  # fmt: skip
@@ -186,6 +192,7 @@ def measure(
         identity_threshold=threshold,
         same_person_data=float((same > threshold).mean()),
         same_person=float((within > threshold).double().mean()),
+        told_apart=float((strangers <= threshold).double().mean()),
         diversity=spread / real_spread,
         motion_energy=energy(made) / energy(real),
         noise_energy=noise_energy(real),

@@ -29,7 +29,7 @@ CLASSES = ("up", "down", "left", "right")
 HANDS = ((4, 28), (52, 28), (28, 4), (28, 52))
 """Where the hand of each action waves, in pixels."""
 
-REAL_PEOPLE, PEOPLE, MOTIONS = 6, 10, 4
+REAL_PEOPLE, PEOPLE, MOTIONS = 12, 10, 4
 
 
 def drawn(person: int, kind: int, reach: float, phase: float = 0.0) -> Tensor:
@@ -63,7 +63,7 @@ class Filmed:
 @pytest.fixture
 def run(monkeypatch):
     """Measure a generator that makes clips by a function of (person, class, motion), all numbers from 0 up."""
-    monkeypatch.setattr(actions, "REAL_CLIPS", 96)
+    monkeypatch.setattr(actions, "REAL_CLIPS", 144)
 
     def start(make, classes=CLASSES, data=None):
         def generate(generator, codes):
@@ -89,9 +89,12 @@ def test_a_perfect_generator_is_found_perfect(run):
     report = run(like_the_data)
     assert report.category_accuracy == report.category_accuracy_data == 1.0
     assert report.same_person > 0.95 and report.same_person_data == 1.0, "a few waves reach into the shirt's cells"
+    assert report.told_apart > 0.9
     assert report.diversity == pytest.approx(1, abs=0.25) and report.motion_energy == pytest.approx(1, abs=0.1)
-    assert report.motion_variance == pytest.approx({"where_it_moves": 1, "when_it_moves": 1}, abs=0.3)
-    assert report.motion_variance_person == pytest.approx({"where_it_moves": 1, "when_it_moves": 1}, abs=0.3)
+    for shares in (report.motion_variance, report.motion_variance_person):
+        assert shares.keys() == {"where_it_moves", "when_it_moves", *MOVES}
+        found = [shares[name] for name in ("where_it_moves", "when_it_moves", "energy")]
+        assert found == pytest.approx([1] * 3, abs=0.3)
     assert report.movement_energy == pytest.approx(report.motion_energy, abs=0.05), "drawn clips have no noise"
     assert report.clips == PEOPLE * 4 * MOTIONS and report.identity_threshold < 0
 
@@ -101,7 +104,8 @@ def test_each_failure_shows_in_its_own_number(run):
     assert half.category_accuracy == pytest.approx(0.5)
     one_motion = run(lambda person, kind, motion: like_the_data(person, kind, 0))
     assert max(one_motion.motion_variance.values()) < 1e-9 and one_motion.category_accuracy == 1.0
-    assert run(lambda person, kind, motion: like_the_data(0, kind, motion)).diversity < 0.2
+    alike = run(lambda person, kind, motion: like_the_data(0, kind, motion))
+    assert alike.diversity < 0.2 and alike.told_apart < 0.05
     assert run(lambda person, kind, motion: like_the_data(motion, kind, motion)).same_person < 0.2
     assert run(lambda *codes: like_the_data(*codes)[:, :1].expand(3, 16, 64, 64)).motion_energy == 0
 
@@ -224,6 +228,46 @@ def test_a_person_is_read_by_a_probe_that_never_saw_them():
     assert (action_probe(moves[own], labels[own]).predict(moves[own]) == labels[own]).all()
 
 
+def bending(people: int, clips: int = 12) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What stays of people whose colour differs in one place, and who stand or bend in another."""
+    random = np.random.default_rng(0)
+    who = np.repeat([f"p{k}" for k in range(people)], clips)
+    stays = 0.02 * random.standard_normal((len(who), 768))
+    stays[:, :20] += np.repeat(random.uniform(-1, 1, (people, 20)), clips, 0)
+    stays[:, 400:500] += random.uniform(-1, 1, (len(who), 1))
+    return stays, np.zeros(len(who), int), who
+
+
+def test_a_person_who_bends_is_known_by_a_probe_that_learned_from_others():
+    stays, kinds, who = bending(9)
+    same, different = actions.held_out_pairs(stays, kinds, who)
+    assert len(same) == 9 * 66 and len(different) == 9 * 144, "pairs of one third of the people, three times"
+    assert same.max() < np.quantile(different, 0.01)
+    plain, alike = actions.distances(stays), who[:, None] == who
+    upper = np.triu(np.ones_like(alike), 1)
+    assert (plain[alike & upper] < np.quantile(plain[~alike & upper], 0.01)).mean() < 0.5, "plain distances see poses"
+
+
+def test_no_pair_is_judged_by_a_probe_that_knows_either(monkeypatch):
+    stays, kinds, who = bending(7)
+    learned, judged = [], []
+    probe, distances = actions.person_probe, actions.distances
+    monkeypatch.setattr(actions, "person_probe", lambda x, k, w: learned.append(set(w)) or probe(x, k, w))
+    monkeypatch.setattr(actions, "distances", lambda x: judged.append(len(x)) or distances(x))
+    actions.held_out_pairs(stays, kinds, who)
+    everybody = set(who)
+    assert [len(everybody - known) for known in learned] == [count // 12 for count in judged] == [3, 2, 2]
+    assert set.union(*(everybody - known for known in learned)) == everybody
+
+
+def test_people_who_cannot_be_held_out_are_refused():
+    with pytest.raises(G3ANError, match="needs four people or more, not 3"):
+        actions.held_out_pairs(*bending(3))
+    stays, kinds, who = bending(4)
+    with pytest.raises(G3ANError, match="No two clips of one person"):
+        actions.person_probe(np.zeros_like(stays), kinds, who)
+
+
 def test_leaving_one_out_needs_others():
     moves = np.random.default_rng(0).standard_normal((8, 4))
     with pytest.raises(G3ANError, match="two people or more"):
@@ -248,9 +292,16 @@ def test_the_card_tells_actions_from_expressions(run):
     found = run(like_the_data).to_dict()
     text = "\n".join(cards._measured(found))
     assert "actions read as asked for: 100.0% (real clips of people whom the probe did not know: 100.0%)" in text
-    assert "test person" not in text and "where it moves" in text and f"{found['clips']:,} generated clips" in text
-    faces = "\n".join(cards._measured({**found, "motion_variance": {"peak": 0.5}}))
-    assert "expressions read as asked for" in faces and "test person" in faces
+    assert "test person" not in text and f"{found['clips']:,} generated clips" in text
+    assert f"taken for two people in {found['told_apart']:.1%} of pairs" in text
+    found["motion_variance_person"] |= {"rise": 0.5, "turn": 0.49}
+    text = "\n".join(cards._measured(found))
+    motion, person = text.split("differ by half of it or more: ")[1].split("These tell who")
+    assert "rise" in motion and "(0.50)" in motion and "turn" in person and "(0.49)" in person
+    faces = {**found, "motion_variance": {"peak": 0.5}, "motion_variance_person": {}}
+    text = "\n".join(cards._measured(faces))
+    assert "expressions read as asked for" in text and "test person" in text
+    assert "within a class: peak 0.50." in text
 
 
 def test_people_are_added_up_in_one_order_in_every_run(run, monkeypatch):

@@ -111,7 +111,7 @@ def like_the_data(person: int, kind: int, motion: int) -> Tensor:
 def test_a_perfect_generator_is_found_perfect(run):
     report = run(like_the_data)
     assert report.category_accuracy == report.category_accuracy_data == 1.0
-    assert report.same_person == report.same_person_data == 1.0
+    assert report.same_person == report.same_person_data == 1.0 and report.told_apart > 0.9
     assert report.diversity == pytest.approx(1, abs=0.05) and report.motion_energy == pytest.approx(1, abs=0.05)
     for name in ("peak", "onset", "yaw"):
         assert report.motion_variance[name] == pytest.approx(1, abs=0.45), name
@@ -135,7 +135,8 @@ def test_each_failure_shows_in_its_own_number(run):
     def one_person(person, kind, motion):
         return like_the_data(0, kind, motion)
 
-    assert run(one_person).diversity < 0.05
+    alone = run(one_person)
+    assert alone.diversity < 0.05 and alone.told_apart == 0
 
     def person_changes_with_motion(person, kind, motion):
         return written(kind, 0.9, 4, 0.0, 0.5 * person + 0.7 * motion)
