@@ -220,16 +220,24 @@ def held_out_pairs(stays: np.ndarray, actions: np.ndarray, who: np.ndarray) -> t
     parts = min(HELD_OUT, len(people) // 2)
     if parts < 2:
         raise G3ANError(f"Telling people apart whom a probe never saw needs four people or more, not {len(people)}.")
-    same, different = [], []
+    pairs = []
     for part in range(parts):
         out = np.isin(who, people[part::parts])
-        seen = stays[out] @ person_probe(stays[~out], actions[~out], who[~out])
-        for kind in sorted(set(actions[out])):
-            own = actions[out] == kind
-            apart, alike = distances(seen[own]), who[out][own][:, None] == who[out][own]
-            upper = np.triu(np.ones_like(alike), 1)
-            same.append(apart[alike & upper])
-            different.append(apart[~alike & upper])
+        probe = person_probe(stays[~out], actions[~out], who[~out])
+        pairs.append(_pairs(stays[out] @ probe, actions[out], who[out]))
+    same, different = zip(*pairs, strict=True)
+    return np.concatenate(same), np.concatenate(different)
+
+
+def _pairs(features: np.ndarray, actions: np.ndarray, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distances between clips of one action: of one person, and of two."""
+    same, different = [], []
+    for kind in sorted(set(actions)):
+        own = actions == kind
+        apart, alike = distances(features[own]), who[own][:, None] == who[own]
+        upper = np.triu(np.ones_like(alike), 1)
+        same.append(apart[alike & upper])
+        different.append(apart[~alike & upper])
     return np.concatenate(same), np.concatenate(different)
 
 
@@ -319,18 +327,15 @@ def measure_actions(
     # How unlike people look is told by plain pictures.
     by_kind = made_stays.reshape(people, kinds, motions, -1)[:, :, 0].swapaxes(0, 1)
     spread = np.mean([distances(group)[between].mean() for group in by_kind])
-    real_spread = np.mean(np.concatenate([
-        distances(stays[own])[np.triu(who[own][:, None] != who[own])]
-        for own in (actions == kind for kind in sorted(set(actions)))
-    ]))  # fmt: skip
+    real_spread = _pairs(stays, actions, who)[1].mean()
 
     over_codes, one_person = {}, {}
     individuals = sorted(set(who))  # strings: a set of them has another order, and a sum other last bits, in each run
-    mine_read, its_read = _moves(real), _moves(made)
+    real_read, made_read = _moves(real), _moves(made)
     for name, mine, its in (
         ("where_it_moves", moves, made_moves),
         ("when_it_moves", when_it_moves(real), when_it_moves(made)),
-        *((name, mine_read[:, [k]], its_read[:, [k]]) for k, name in enumerate(MOVES)),
+        *((name, real_read[:, [k]], made_read[:, [k]]) for k, name in enumerate(MOVES)),
     ):
         within_class = max(_variance([mine[actions == kind] for kind in set(actions)]), 1e-12)
         own = [mine[(actions == kind) & (who == person)] for kind in set(actions) for person in individuals]
