@@ -12,10 +12,12 @@ their shares.
 
 z_m falls to a window by its first two numbers. Clips of people who do one thing again and again differ in when they
 begin: the angle of the two says at which point of the movement. Of a movement that does not come again the first number
-says when. Nothing heeds the others. (The nearest components of motion say the same less clearly:
+says when. Where clips have several frame steps the third number says how fast: slowly from far below 0, fast from far
+above. Nothing heeds the others. (The nearest components of motion say the same less clearly:
 ``reports/training.md`` has how well either can be learned.) Of the turns that a video shows only the middle one is
 given back. No two turns are alike: arms that swing a frame earlier or later in the next are several pixels away, and a
-network that is to give both gives a blur. For the same reason the angle is then moved to that of the window.
+network that is to give both gives a blur. For the same reason the angle is then moved to that of the window. Where a
+video ends before a fast clip does, the clip goes on a turn earlier.
 
 What moves fast is what stays blurred longest, and every window is to be learned. So videos come up in training in
 proportion to how much moves in all that is given back of them (:attr:`Allotment.often`). That changes nothing about
@@ -25,7 +27,9 @@ which codes belong to which clip.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -43,6 +47,10 @@ PHASES, AGAIN = 32, 3
 """Of a turn, at which people's movements are compared to find how far one is ahead of the other; and how often each
 person's is."""
 
+STEADY = 0.5
+"""Of the share of draws that fall to a frame step, this part in the middle has exactly that; from one step to the next
+it changes evenly, for a leap would leave a mixture of both in between. The slowest and the fastest hold to the end."""
+
 STILL = 0.25
 """Share of a video's pixels that are taken to be still."""
 
@@ -55,12 +63,12 @@ class Allotment:
     encoder
         Fitted to ``data``: it knows what people look like on average.
     data
-        With one frame step, and not mirrored.
+        Not mirrored. With several frame steps the one in the middle tells turns and windows.
 
     Raises
     ------
     G3ANError
-        There are more people than their codes have room for, or several frame steps.
+        There are more people than their codes have room for, or a video is too short for a clip at that step.
     """
 
     def __init__(self, encoder: Encoder, data: ClipDataset) -> None:
@@ -70,12 +78,16 @@ class Allotment:
                 f"allotted shares z_a out among {encoder.people.shape[1] + 1} people at the most; "
                 f"{data.name} has {people}. Train without it: then each has a code that is learned."
             )
-        if len(data.steps) > 1:
-            raise G3ANError(f"allotted gives back clips of one frame step; clip_steps names {list(data.steps)}.")
+        self.step = data.steps[(len(data.steps) - 1) // 2]
+        self.windows = [data.count(i) - (data.length - 1) * self.step for i in range(len(data))]
+        if min(self.windows) < 1:
+            shortest = self.windows.index(min(self.windows))
+            raise G3ANError(f"{data.sources[shortest]} has {data.count(shortest)} frames, too few for {data.length} "
+                            f"frames at step {self.step}, which allotted tells turns by: name smaller clip_steps, or "
+                            f"leave it out with `g3an prepare`.")  # fmt: skip
         self.data, self.z_a_dim, self.z_m_dim = data, encoder.z_a_dim, encoder.z_m_dim
         self.who = encoder.who.cpu()
         self.people = F.normalize(encoder.codes_of_people().detach().cpu(), dim=1)
-        self.windows = [data.count(i) - (data.length - 1) * data.steps[0] for i in range(len(data))]
         self.turns = [float(count) for count in self.windows]
         """Of each video: windows from one turn of the movement to the next; all of them if it does not come again."""
         self.starts = [0.0] * len(data)
@@ -133,6 +145,7 @@ class Allotment:
         mirror = F.normalize(drawn - wanted, dim=1)  # 0 where the draw is the wanted person's already
         z_a[:, : looks.shape[1]] -= 2 * (looks * mirror).sum(1, keepdim=True) * mirror
         chosen = [(i, self.window(i, z)) for i, z in zip(index.tolist(), z_m, strict=True)]
+        shown = [self.frames(i, z) for i, z in zip(index.tolist(), z_m, strict=True)]
         for z, (i, place) in zip(z_m, chosen, strict=True):
             if self.again[i] and 0 < place < self.windows[i] - 1:  # the first and the last may stand for some time
                 angle = middle(place, self.windows[i], self.turns[i], self.starts[i])
@@ -141,27 +154,45 @@ class Allotment:
         z_a[:, : looks.shape[1]].lerp_(wanted * looks.shape[1] ** 0.5, pull)
         again = torch.tensor([self.again[i] for i in index.tolist()])[:, None]
         z_m[:, :2].lerp_(torch.where(again, 2**0.5 * F.normalize(z_m[:, :2], dim=1), z_m[:, :2]), pull)
-        z_m[:, 2:] *= 1 - pull
-        return z_a, z_m, torch.stack([self.data.clip(i, start, self.data.steps[0])["video"] for i, start in chosen])
+        z_m[:, 3 if len(self.data.steps) > 1 else 2 :] *= 1 - pull
+        clips = [self.data.clip_of(i, numbers) for i, numbers in zip(index.tolist(), shown, strict=True)]
+        return z_a, z_m, torch.stack([clip["video"] for clip in clips])
 
     def window(self, i: int, z_m: Tensor) -> int:
-        """First frame of the window of video ``i`` that falls to ``z_m`` ``(10,)``."""
+        """First frame of the window of video ``i`` that falls to ``z_m`` ``(10,)``, at the step in the middle."""
         return window(z_m, self.windows[i], self.turns[i], self.starts[i], self.again[i])
 
+    def frames(self, i: int, z_m: Tensor) -> list[int]:
+        """Numbers of the frames of video ``i`` that fall to ``z_m`` ``(10,)``, as many as a clip has.
+
+        A movement that comes again begins as at the step in the middle, whatever the step; one that does not is seen
+        from any place on from which the video has frames enough.
+        """
+        last, moments = self.data.count(i) - 1, range(self.data.length)
+        if self.again[i]:
+            step, start = pace(z_m, self.data.steps), self.window(i, z_m)
+            numbers = [start + step * moment for moment in moments]
+            earlier = [self.turns[i] * max(0, math.ceil((n - last) / self.turns[i])) for n in numbers]
+            return [math.floor(n - turns + 0.5) for n, turns in zip(numbers, earlier, strict=True)]
+        steps = self.data.length - 1
+        span = min(math.floor(steps * pace(z_m, self.data.steps) + 0.5), last)
+        start = window(z_m, last + 1 - span, last + 1 - span, 0.0, False)
+        return [start + math.floor(span * moment / steps + 0.5) for moment in moments]
+
     def _change(self, i: int) -> float:
-        """Mean absolute change of a pixel of a video over one frame step, above that of still ones, in [0, 2].
+        """Mean absolute change of a pixel of a video over the step in the middle, above that of still ones, in [0, 2].
 
         A wall changes, too, by the camera's noise: half of all change where somebody waves with one hand.
         """
         frames = torch.from_numpy(self.data.frames(i)).float()
-        step = self.data.steps[0]
+        step = self.step
         change = (frames[step:] - frames[:-step]).abs().mean((0, 3)).flatten() / 127.5
         return float((change - change.quantile(STILL)).clamp(min=0).mean())
 
     @torch.no_grad()
     def _moves(self, encoder: Encoder, i: int) -> Tensor:
         """How each window of a video differs from the mean one: ``(windows, 8192)``."""
-        data, step = self.data, self.data.steps[0]
+        data, step = self.data, self.step
         who, starts = encoder.who[[i]], range(self.windows[i])
         moves = torch.cat(
             [encoder.move(data.clip(i, start, step)["video"][None].to(who.device), who) for start in starts]
@@ -190,6 +221,20 @@ def window(z_m: Tensor, count: int, length: float, start: float, again: bool) ->
     if place >= count:  # the video ends before the turn does
         return count - 1 if place - count < length - place else 0
     return int(place)
+
+
+def pace(z_m: Tensor, steps: Sequence[int]) -> float:
+    """The frame step that falls to a code, between the least and the greatest.
+
+    Parameters
+    ----------
+    z_m
+        ``(10,)``, of which the third number is heeded.
+    steps
+        Of the data's clips, in order, equally often.
+    """
+    edges = [(k + side) / len(steps) for k in range(len(steps)) for side in ((1 - STEADY) / 2, (1 + STEADY) / 2)]
+    return float(np.interp(_share(float(z_m[2])), edges, np.repeat(steps, 2)))
 
 
 def middle(place: int, count: int, length: float, start: float) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-from collections.abc import Iterable
 from contextlib import ExitStack
 from copy import copy
 from pathlib import Path
@@ -26,9 +25,6 @@ from g3an.evaluation.stored import extractors_of
 from g3an.files import atomic_write, read_json, write_json
 from g3an.neighbours import nearest_clips
 from g3an.reconstruction import NOISE
-
-OWN_MOTION = 0.5
-"""Of the data's variance within a class, the share that one person's clips have of it where a factor is motion."""
 
 
 def ship(
@@ -233,22 +229,11 @@ def _measured(found: dict[str, Any] | None) -> list[str]:
     faces = "where_it_moves" not in found["motion_variance"]
     alone = found.get("motion_variance_person", {})
 
-    def listed(names: Iterable[str]) -> str:
-        return ", ".join(
-            f"{name.replace('_', ' ')} {found['motion_variance'][name]:.2f}"
-            + (f" ({alone[name]:.2f})" if name in alone else "")
-            for name in names
-        )
-
-    shares = f": {listed(found['motion_variance'])}"
-    if alone:
-        own = [name for name in found["motion_variance"] if alone.get(name, 0) >= OWN_MOTION]
-        rest = [name for name in found["motion_variance"] if name not in own]
-        motion, person = (listed(names) or "none" for names in (own, rest))
-        shares = (
-            " (in brackets that over real clips of one person). In these one person's clips differ by half of it or "
-            f"more: {motion}. These tell who somebody is rather than how they move: {person}"
-        )
+    shares = ", ".join(
+        f"{name.replace('_', ' ')} {share:.2f}" + (f" ({alone[name]:.2f})" if name in alone else "")
+        for name, share in found["motion_variance"].items()
+    )
+    bracketed = " (in brackets that over real clips of one person)" if alone else ""
     by = (
         "a network that learned from clips of train people, and set against the clips of test people "
         "(see `g3an.evaluation.faces.Report`)"
@@ -269,7 +254,8 @@ def _measured(found: dict[str, Any] | None) -> list[str]:
         f"  - two z_a with one c: taken for two people in {found['told_apart']:.1%} of pairs, at the same threshold;",
         f"  - distance between people, generated over data: {found['diversity']:.2f};",
         f"  - motion energy, generated over data: {found['motion_energy']:.2f}{noise};",
-        f"  - variance over z_m with z_a and c fixed, over that of the data within a class{shares}.",
+        f"  - variance over z_m with z_a and c fixed, over that of the data within a class{bracketed}: "
+        f"{shares}.",
     ]
     if found["category_accuracy"] is not None:
         what, whose = ("expressions", "test clips, as labelled")
@@ -304,13 +290,16 @@ def _gave_back(steps: int, training: dict[str, Any]) -> list[str]:
     *first, last = ["by pixels", "by perceptual maps", *weighed]
     compared = f"Clips are compared {', '.join(first)} and {last}."
     if training["allotted"]:
+        steps_of = training["clip_steps"]
+        fast = f", the third how fast it goes, from step {min(steps_of)} to {max(steps_of)}"
+        pace = fast if len(steps_of) > 1 else ""
         return [
             f"- **Giving clips back** ({alone:,} steps of it alone): codes are drawn from N(0, 1), and each draw gives "
             "back the clip that it falls to, a window of a person's video of the action (`g3an/allotment.py`): the "
-            "first numbers of z_a are principal components of what the people look like and say who, the first of z_m "
-            "say at which point of the movement the clip begins; nothing heeds the rest. So people and movements are "
-            "those of the training clips, and codes between two people's give a mixture. Videos came up in proportion "
-            f"to how much moves in all that is given back of them. {compared}"
+            "first numbers of z_a are principal components of what the people look like and say who, the first two of "
+            f"z_m say at which point of the movement the clip begins{pace}; nothing heeds the rest. So people and "
+            "movements are those of the training clips, and codes between two people's give a mixture. Videos came up "
+            f"in proportion to how much moves in all that is given back of them. {compared}"
         ]
     read_from = "it"
     if training["following"]:

@@ -526,7 +526,7 @@ CASTS = {
         (("happy", "surprise"), ("anger", "fear")),
     ),
     "weizmann": Cast(
-        "weizmann", "weizmann", (23, 7), (7, 3), "wave2", ("wave1", "wave2"), (("wave1", "wave2"), ("jack", "bend")),
+        "weizmann", "weizmann", (23, 7), (5, 13), "wave2", ("wave1", "wave2"), (("wave1", "wave2"), ("jack", "bend")),
     ),
     "uva-nemo": Cast("uva-nemo-sim", "uva_nemo", (1, 17), (10, 18), None, (), ((None, None),), (9, 18)),
 }  # fmt: skip
@@ -611,13 +611,16 @@ def _appearance(id_: str, number: str, cast: Cast, dimension: int) -> Figure:
     )  # fmt: skip
 
 
-def _motion(id_: str, number: str, cast: Cast, dimensions: Sequence[int], remark: str = "") -> Figure:
+def _motion(
+    id_: str, number: str, cast: Cast, dimensions: Sequence[int], remark: str = "", title: str = "Motion manipulation",
+    **others: Any,
+) -> Figure:  # fmt: skip
     same = "the person and what was asked for stay" if cast.category else "the person stays"
     return Figure(
         id=id_,
         number=number,
         name=id_ if id_.startswith("extra") else _file(id_, cast, "motion"),
-        title="Motion manipulation on {data}",
+        title=f"{title} on {{data}}",
         caption=(
             "Results of manipulating motion representation on {data_set}. {letters} {are} {results} of manipulating "
             "{ordinals} {dimensions}. From top to bottom in each sub-figure, values are increased." + remark
@@ -630,7 +633,7 @@ def _motion(id_: str, number: str, cast: Cast, dimensions: Sequence[int], remark
         draw=_draw_motion,
         parameters={
             "dimensions": [*dimensions], "subject": cast.subjects[0], "motion": cast.motions[0],
-            "category": cast.category,
+            "category": cast.category, **others,
         },
         weights=cast.weights,
         animated=True,
@@ -779,6 +782,10 @@ CATALOGUE: dict[str, Figure] = {
         ),
         _motion("extra_mug_motion", "Additional figure", _MUG, (0, 1)),
         _motion("fig15", "Figure 15", _WEIZMANN, (0, 1)),
+        _motion(
+            "extra_weizmann_tempo", "Additional figure", _WEIZMANN, (2,), " The shipped network learned that it says "
+            "how fast somebody moves.", "Tempo", values=[-1.0, -0.5, 0.0, 0.5, 1.0],
+        ),
         _switch("fig16_mug", "Figure 16", _MUG),
         _switch("fig16_weizmann", "Figure 16", _WEIZMANN),
         _switch("fig16_uva_nemo", "Figure 16", _UVA_NEMO),

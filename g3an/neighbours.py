@@ -70,7 +70,7 @@ def nearest_clips(
     data
         What it was trained on.
     steps
-        Frame steps of the training; windows have the largest.
+        Frame steps of the training, each of which windows have.
     extractor
         Of the features.
 
@@ -79,20 +79,21 @@ def nearest_clips(
     G3ANError
         All training clips show one person.
     """
-    step, card = max(steps), getattr(generator, "card", {})
+    card = getattr(generator, "card", {})
     flips = (False, True) if card.get("training", {}).get("mirror", True) else (False,)
     codes = sample_codes(generator.config, COMPARED, seed)
     videos = generate(generator, codes)
-    windows = [(i, start, flip) for i, start in data.windows(2, step) for flip in flips]
+    places = [(i, start, step) for step in sorted(set(steps)) for i, start in data.windows(2, step)]
+    windows = [(*place, flip) for place in places for flip in flips]
 
-    def clip(window: tuple[int, int, bool]) -> Tensor:
-        i, start, flip = window
+    def clip(window: tuple[int, int, int, bool]) -> Tensor:
+        i, start, step, flip = window
         video: Tensor = data.clip(i, start, step, flip)["video"]
         return video
 
     bank = torch.stack([_small(clip(window)) for window in windows])
-    people = np.array([data.subjects[i] for i, _, _ in windows])
-    kinds = np.array([data.categories[i] for i, _, _ in windows])
+    people = np.array([data.subjects[i] for i, *_ in windows])
+    kinds = np.array([data.categories[i] for i, *_ in windows])
     in_pixels, distance = _nearest(torch.stack([_small(video) for video in videos]), bank)
     between = []
     for person in sorted(set(people)):

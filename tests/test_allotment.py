@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
-from g3an.allotment import MOST_PULLED, PULLED_STEPS, Allotment, leads, middle, turn, window
+from g3an.allotment import MOST_PULLED, PULLED_STEPS, Allotment, leads, middle, pace, turn, window
 from g3an.config import ModelConfig, TrainConfig
 from g3an.data import ClipDataset, open_dataset
 from g3an.errors import G3ANError
@@ -138,6 +139,64 @@ def test_people_are_turned_to_do_the_same_at_the_same_time():
         assert abs((lead - expected + 0.5) % 1 - 0.5) <= 1 / 32
 
 
+def coded(angle: float = 0.0, first: float | None = None, third: float = 0.0) -> torch.Tensor:
+    return torch.tensor([math.cos(angle) if first is None else first, math.sin(angle), third] + [0.0] * 7)
+
+
+def test_the_third_number_says_how_fast():
+    draws = torch.randn(6000, 10, generator=torch.Generator().manual_seed(0))
+    found = np.array([pace(z, (1, 2, 3)) for z in draws])
+    assert [(found == step).mean() for step in (1, 2, 3)] == pytest.approx([1 / 4, 1 / 6, 1 / 4], abs=0.02)
+    assert found.mean() == pytest.approx(2, abs=0.03) and found.min() == 1 and found.max() == 3
+    assert {pace(z, (2,)) for z in draws[:50]} == {2.0}
+    rising = [pace(coded(third=z), (1, 2, 3)) for z in np.linspace(-4, 4, 801)]
+    assert all(0 <= after - before < 0.1 for before, after in pairwise(rising)), "no leaps"
+
+
+@pytest.fixture(scope="module")
+def paced() -> Allotment:
+    """Of videos of 32 frames some movements come again; a clip at step 3 would need 46."""
+    torch.manual_seed(0)
+    data = open_dataset("shapes", length=16, steps=(1, 3))
+    model = ModelConfig.from_preset("small", classes=tuple(data.classes))
+    return Allotment(Encoder(model, data.subjects).fit(data, count=200), data)
+
+
+def test_a_movement_that_comes_again_goes_on_a_turn_earlier_where_the_video_ends(paced):
+    i = paced.again.index(True)
+    last, length = paced.data.count(i) - 1, paced.turns[i]
+    for angle in np.linspace(0, 6, 7):
+        start = paced.window(i, coded(angle))
+        for third, step in ((-9.0, 1), (0.0, 2), (9.0, 3)):
+            numbers = paced.frames(i, coded(angle, third=third))
+            ran = start + step * np.arange(16)
+            turns = (ran - np.array(numbers)) / length
+            assert numbers[0] == start and max(numbers) <= last and min(numbers) >= 0
+            assert abs(turns - turns.round()).max() <= 0.5 / length + 1e-9, "whole turns, but for half a frame"
+            assert (turns.round()[ran <= last] == 0).all() and (turns[ran > last + 1] > 0.5).all()
+    assert max(start + 3 * 15 for start in range(paced.windows[i])) > last, "else nothing ever ends"
+
+
+def test_a_movement_that_does_not_come_again_is_seen_from_wherever_there_are_frames_enough(paced):
+    i = paced.again.index(False)
+    last = paced.data.count(i) - 1
+    for third, step in ((-9.0, 1), (0.0, 2), (9.0, last / 15)):  # as fast as the video allows
+        ends = [paced.frames(i, coded(first=first, third=third)) for first in (-9.0, 9.0)]
+        assert ends[0][0] == 0 and last - 1 <= ends[1][-1] <= last
+        assert all(len(numbers) == 16 for numbers in ends)
+        assert np.diff(ends[0]) == pytest.approx(step, abs=1) and ends[0][-1] == math.floor(15 * step + 0.5)
+
+
+def test_clips_that_are_given_back_have_the_pace_of_their_codes(paced):
+    index = torch.arange(len(paced.data))
+    (_, early, soon), (_, late, clips) = (
+        paced.draw(index, torch.Generator().manual_seed(7), step=step) for step in (0, PULLED_STEPS)
+    )
+    assert torch.equal(early[:, 2], late[:, 2]) and torch.equal(soon, clips), "what says the pace is not pulled"
+    for i, z, clip in zip(index.tolist(), late, clips, strict=True):
+        assert torch.equal(clip, paced.data.clip_of(i, paced.frames(i, z))["video"])
+
+
 def test_processes_take_their_parts_of_one_draw(allotment):
     index = torch.tensor([0, 1])
     first, second = (allotment.draw(index, torch.Generator().manual_seed(4), (k, 2))[1] for k in (0, 1))
@@ -192,8 +251,9 @@ def test_what_cannot_be_allotted_is_a_clear_sentence(data):
     config = ModelConfig.from_preset("small", z_a_dim=4)
     with pytest.raises(G3ANError, match="among 5 people at the most; shapes has 12"):
         Allotment(Encoder(config, data.subjects), data)
-    paced = open_dataset("shapes", length=16, steps=(1, 2))
-    with pytest.raises(G3ANError, match=r"one frame step; clip_steps names \[1, 2\]"):
+    paced = open_dataset("shapes", length=16, steps=(1, 3))
+    paced.steps = (3,)  # of which 46 frames are needed
+    with pytest.raises(G3ANError, match="has 32 frames, too few for 16 frames at step 3, which allotted"):
         Allotment(Encoder(ModelConfig.from_preset("small"), paced.subjects), paced)
     with pytest.raises(G3ANError, match="allotted needs reconstruction above 0"):
         TrainConfig.from_profile("smoke", allotted=True)

@@ -246,6 +246,10 @@ def test_a_card_says_what_of_z_a_was_known():
         steady = {"flicker": 1.0, "reading": 0.0, "allotted": allotted}
         (line,) = cards._gave_back(100, TrainConfig.from_profile("faces", **steady).to_dict())
         assert "by pixels, by perceptual maps and by how pixels change from frame to frame (weight 1)." in line
+    assert "begins; nothing heeds the rest" in line
+    paced = TrainConfig.from_profile("faces", reading=0.0, allotted=True, clip_steps=(1, 2, 3)).to_dict()
+    (line,) = cards._gave_back(100, paced)
+    assert "the clip begins, the third how fast it goes, from step 1 to 3; nothing heeds the rest" in line
     (learned,) = cards._gave_back(100, TrainConfig.from_profile("faces").to_dict())
     followed = {"following": 0.3, "reading": 0.5, "flicker": 1.0}
     (line,) = cards._gave_back(100, TrainConfig.from_profile("faces", **followed).to_dict())

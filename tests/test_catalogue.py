@@ -112,7 +112,8 @@ def changed(code: Codes, part: str, dimension: int, value: float) -> Codes:
 def test_the_catalogue_has_every_figure_of_the_appendix():
     assert {"table1", *(f"fig{number:02d}" for number in range(1, 16))} <= CATALOGUE.keys()
     assert {"fig16_mug", "fig16_weizmann", "fig16_uva_nemo"} <= CATALOGUE.keys()
-    assert {"extra_weizmann_jack_bend", "extra_mug_motion", "extra_weizmann_longer"} <= CATALOGUE.keys()
+    extra = {"extra_weizmann_jack_bend", "extra_mug_motion", "extra_weizmann_longer", "extra_weizmann_tempo"}
+    assert extra <= CATALOGUE.keys()
     assert all(name == figure.id for name, figure in CATALOGUE.items())
     stems = [figure.told().name for figure in CATALOGUE.values()]
     assert len(set(stems)) == len(stems)
@@ -223,6 +224,14 @@ def test_motion_rises_from_row_to_row_for_two_dimensions(name, compose, generato
         rows = [changed(base, "motion", dimension, value) for value in VALUES]
         assert agree(panel.videos, shown(generator, *rows))
         assert panel.label[3:] == f"{word} dimension" and panel.rows[0] == "−3"
+
+
+def test_tempo_rises_from_row_to_row(compose, generators):
+    page, base = compose("extra_weizmann_tempo"), (PEOPLE["weizmann"][0], MOTIONS["weizmann"][0], VARIED["weizmann"])
+    code = combine(generators["weizmann"].config, *base)
+    rows = [changed(code, "motion", 2, value) for value in (-1.0, -0.5, 0.0, 0.5, 1.0)]
+    assert agree(page.panels[0].videos, shown(generators["weizmann"], *rows))
+    assert "*third*" in page.caption and "how fast somebody moves" in page.caption and page.panels[0].rows[0] == "−1"
 
 
 @pytest.mark.parametrize("name", ["fig16_weizmann", "fig16_mug"])

@@ -158,8 +158,11 @@ class ClipDataset:
                 f"{self.sources[i]} has {count} frames, too few for {self.length} frames at step {step}"
                 + (f" from frame {start} on." if start > 0 else f"; `g3an prepare --length {span}` leaves such out.")
             )
-        numbers = range(start, start + span, step)
-        frames = self._kept[i][start : start + span : step] if i in self._kept else self._read(i, numbers)
+        return self.clip_of(i, range(start, start + span, step), flip)
+
+    def clip_of(self, i: int, numbers: Sequence[int], flip: bool = False) -> Clip:
+        """The clip of source ``i`` that shows the frames of these numbers, in any order."""
+        frames = self._kept[i][np.asarray(numbers)] if i in self._kept else self._read(i, numbers)
         if flip:
             frames = frames[:, :, ::-1]
         video = torch.from_numpy(np.ascontiguousarray(frames.transpose(3, 0, 1, 2), dtype=np.float32))

@@ -43,8 +43,8 @@ def evaluate(
     clips
         Generated clips, and random real ones.
     step
-        Frames of the video from one frame of a real clip to the next; None: as in the network's training
-        (:func:`trained_step`), so that real and generated clips are of one pace.
+        Frames of the video from one frame of a real clip to the next; None: as in the network's training, one or
+        several (:func:`trained_steps`), so that real and generated clips are of one pace.
     draws
         Resamples of the bootstrap.
     cache
@@ -63,13 +63,13 @@ def evaluate(
         Missing or too few clips, an unknown extractor, or clips that cannot be measured.
     """
     chosen = extractor if isinstance(extractor, Extractor) else open_extractor(extractor or extractors_of(dataset)[0])
-    step = trained_step(generator) if step is None else step
+    steps = trained_steps(generator) if step is None else (step,)
     whose: Split = split or ("test" if dataset in SETS else "all")
     length = generator.frame_count()
-    data = open_dataset(dataset, root, split=whose, length=length, steps=(step,), seed=seed, cached=cached)
+    data = open_dataset(dataset, root, split=whose, length=length, steps=steps, seed=seed, cached=cached)
     protocol = Protocol(
-        dataset, str(whose), chosen.name, chosen.hash, clips=clips, length=length, step=step,
-        normalisation=chosen.normalisation, seed=seed,
+        dataset, str(whose), chosen.name, chosen.hash, clips=clips, length=length,
+        step=steps if len(steps) > 1 else steps[0], normalisation=chosen.normalisation, seed=seed,
     )  # fmt: skip
     cache = Path(cache) if cache else default_cache()
     real, people = real_features(chosen, data, clips, cache, progress)
@@ -104,13 +104,13 @@ def evaluate(
     return found
 
 
-def trained_step(generator: Any) -> int:
-    """Frames of a video from one frame of a training clip to the next, as the network's card has it.
+def trained_steps(generator: Any) -> tuple[int, ...]:
+    """Frames of a video from one frame of a training clip to the next, as the network's card has them.
 
-    The largest, where it learned from several; 1, where no card says.
+    In order, each once; 1 alone, where no card says.
     """
     card = getattr(generator, "card", {})
-    return max(card.get("training", {}).get("clip_steps") or [1])
+    return tuple(sorted(set(card.get("training", {}).get("clip_steps") or [1])))
 
 
 def real_features(

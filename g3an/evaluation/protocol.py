@@ -40,7 +40,7 @@ class Protocol:
     clips
         Generated clips, and as many real ones.
     length, step
-        Frames of a clip, and from one to the next in the video.
+        Frames of a clip, and from one to the next in the video: several where real clips come at one of these each.
     window
         ``random``: a real clip begins anywhere in its video; ``centre``: in its middle.
     resolution, resize
@@ -61,7 +61,7 @@ class Protocol:
     extractor_hash: str
     clips: int = 2048
     length: int = 16
-    step: int = 1
+    step: int | tuple[int, ...] = 1
     window: str = "random"
     resolution: int = 64
     resize: str = "bicubic over the whole source area (Pillow), centre square"
@@ -72,7 +72,8 @@ class Protocol:
     version: int = VERSION
 
     def __post_init__(self) -> None:
-        if self.clips < 2 or self.length < 1 or self.step < 1 or self.resolution < 1:
+        steps = (self.step,) if isinstance(self.step, int) else self.step
+        if self.clips < 2 or self.length < 1 or min(steps, default=0) < 1 or self.resolution < 1:
             raise G3ANError(
                 f"A protocol needs 2 clips or more and a length, step and resolution of 1 or more, not {self.clips}, "
                 f"{self.length}, {self.step} and {self.resolution}."
@@ -106,8 +107,9 @@ class Protocol:
         if content.get("version") != VERSION:
             raise G3ANError(f"This protocol is of version {content.get('version')}, not {VERSION}; measure again.")
         try:
-            return cls(**content)
-        except TypeError as error:
+            step = content["step"]
+            return cls(**content | {"step": tuple(step) if isinstance(step, list) else step})
+        except (TypeError, KeyError) as error:
             raise G3ANError(f"This is no protocol ({error}); measure again.") from None
 
 
@@ -194,7 +196,9 @@ def table(measurements: Sequence[Measurement]) -> str:
         interval = f"{entry.low:.4g} to {entry.high:.4g}"
         lines.append(f"| {entry.subject} | {entry.metric} | {entry.value:.4g} | {interval} | {apart} | {counts} |")
     data = f"{first.protocol.dataset}{' (simulated)' if first.simulated else ''}, {first.protocol.split} people"
-    pace = f"{first.protocol.length} frames at step {first.protocol.step}"
+    steps = first.protocol.step
+    at = f"step {steps}" if isinstance(steps, int) else f"steps {', '.join(map(str, steps))}"
+    pace = f"{first.protocol.length} frames at {at}"
     lines += ["", f"Protocol {first.protocol.key}: {data}, clips of {pace}, extractor {first.protocol.extractor}."]
     if any(entry.metric == "FID" for entry in measurements):
         lines.append(f"- {_whose_fid(first.protocol.extractor)}")

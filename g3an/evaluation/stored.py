@@ -26,7 +26,7 @@ from g3an.errors import G3ANError
 from g3an.evaluation import factors, lids, looks
 from g3an.evaluation.actions import IN_ACTION, REAL_CLIPS, ActionReader, action_probe, where_it_moves
 from g3an.evaluation.codes import FaceReader, Reader, measure_codes
-from g3an.evaluation.evaluate import evaluate, trained_step
+from g3an.evaluation.evaluate import evaluate, trained_steps
 from g3an.evaluation.extractors import Extractor, extractors_of, open_extractor
 from g3an.evaluation.factors import load_factors
 from g3an.evaluation.ladder import features, ladders, two_windows
@@ -156,14 +156,14 @@ def _measured(entry: Mapping[str, Any]) -> bool:
 def training_clips(generator: Any, dataset: str, root: str | Path | None = None) -> ClipDataset:
     """What a network was trained on, with its frame steps: train people of simulated sets, everyone of others."""
     split: Split = "train" if dataset in SETS else "all"
-    return open_dataset(dataset, root, split=split, length=generator.frame_count(), steps=(trained_step(generator),))
+    return open_dataset(dataset, root, split=split, length=generator.frame_count(), steps=trained_steps(generator))
 
 
 def fresh_clips(generator: Any, dataset: str) -> ClipDataset | None:
     """Clips of people that it was not trained on; None where everyone was."""
     if dataset not in SETS:
         return None
-    return open_dataset(dataset, split="test", length=generator.frame_count(), steps=(trained_step(generator),))
+    return open_dataset(dataset, split="test", length=generator.frame_count(), steps=trained_steps(generator))
 
 
 def reader_of(generator: Any, root: str | Path | None = None) -> Reader:
@@ -232,13 +232,13 @@ def _curve(card: dict[str, Any]) -> list[dict[str, Any]]:
 def _sections(
     generator: Any, card: dict[str, Any], root: str | Path | None, progress: bool
 ) -> dict[str, Callable[[], Any]]:
-    dataset, step = card["dataset"], trained_step(generator)
+    dataset = card["dataset"]
 
     def metrics() -> Any:
         return [
             number.to_dict()
             for name in extractors_of(dataset)
-            for number in evaluate(generator, dataset, name, root, clips=CLIPS[name], step=step, progress=progress)
+            for number in evaluate(generator, dataset, name, root, clips=CLIPS[name], progress=progress)
         ]
 
     def trained() -> ClipDataset:
@@ -345,7 +345,7 @@ def measure_memory(
     extractor
         Of the features.
     windows
-        Of each video, spread over it.
+        Of each video at each of its frame steps, spread over it.
 
     Returns
     -------
@@ -375,9 +375,11 @@ def measure_memory(
                 waiting.clear()
 
         for index in tqdm(range(len(data)), desc=label, disable=not progress):
-            last = data.count(index) - (data.length - 1) * max(data.steps) - 1
-            for start in sorted({round(place * last) for place in np.linspace(0, 1, windows)}):
-                waiting.append(data.clip(index, start, data.steps[-1])["video"])
+            spread = np.linspace(0, 1, windows)
+            lasts = {step: data.count(index) - (data.length - 1) * step - 1 for step in data.steps}
+            enough = {step: last for step, last in lasts.items() if last >= 0} or {data.steps[0]: 0}
+            for step, start in sorted({(step, round(x * last)) for step, last in enough.items() for x in spread}):
+                waiting.append(data.clip(index, start, step)["video"])
                 who.append(data.subjects[index])
                 if len(waiting) == 64:
                     look()

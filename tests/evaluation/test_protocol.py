@@ -33,6 +33,8 @@ def test_each_field_makes_another_protocol():
 
 def test_a_protocol_and_a_number_survive_json():
     assert Protocol.from_dict(json.loads(json.dumps(WRITTEN.to_dict()))) == WRITTEN
+    paced = replace(WRITTEN, step=(1, 2, 3))
+    assert Protocol.from_dict(json.loads(json.dumps(paced.to_dict()))) == paced
     again = Measurement.from_dict(json.loads(json.dumps(number().to_dict())))
     assert again == replace(number(), value=3.14159)
 
@@ -53,6 +55,7 @@ def test_one_table_has_one_protocol():
     assert "| mine abc | FID | 3.142 | 3 to 3.3 | 0.5 | 2,048 / 504 |" in text
     assert "| real/real distance |" in text and "16 frames at step 1" in text
     assert "distance is between 252 real clips and the other 252, of different people: a scale" in text
+    assert "16 frames at steps 1, 2, 3, extractor" in table([number(replace(WRITTEN, step=(1, 2, 3)))])
     assert "no floor" not in table([number(floor=None)])
     stored = number(warnings=("The real/real floor compares 252 clips with 252, of other people.", "few clips"))
     assert "real/real floor" not in table([stored]) and "- few clips" in table([stored])
@@ -66,5 +69,8 @@ def test_one_table_has_one_protocol():
 def test_impossible_protocols_are_refused():
     with pytest.raises(G3ANError, match="2 clips or more"):
         replace(WRITTEN, clips=1)
+    for step in (0, (), (0, 1)):
+        with pytest.raises(G3ANError, match="resolution of 1 or more"):
+            replace(WRITTEN, step=step)
     with pytest.raises(G3ANError, match="window is 'left'"):
         replace(WRITTEN, window="left")

@@ -189,6 +189,9 @@ def test_a_network_that_repeats_its_clips_is_seen(monkeypatch):
     invents = stored.measure_memory(network, data, None, extractor, samples=24, windows=1, progress=False)
     assert repeats["pixels"]["generated"][2] == 0 and repeats["features"]["nearer"] == 1
     assert invents["pixels"]["nearer"] == 0 and repeats["training_windows"] == len(data)
+    paced = open_dataset("shapes", length=16, steps=(1, 2, 3))  # of 32 frames: too short for the last
+    both = stored.measure_memory(network, paced, None, extractor, samples=24, windows=1, progress=False)
+    assert both["training_windows"] == 2 * len(paced)
     assert "clips of people" not in page.memory(repeats)[0] and "24 samples" in page.memory(repeats)[0]
 
 
