@@ -273,7 +273,7 @@ def test_saving_writes_the_pictures_and_enters_them_in_the_manifest(tmp_path):
             "title": figure.title,
             "caption": figure.caption,
             "alt": figure.alt,
-            "seeds": "z_a 23, z_m 7 and 3, chosen by looking",
+            "seeds": "z_a 23, z_m 5 and 13, chosen by looking",
             "notebook": "notebooks/07_conditional_generation.ipynb",
             "parameters": {"weights": "weizmann", "motions": [1, 2]},
             "weights": "weizmann",
