@@ -144,9 +144,8 @@ class Allotment:
         drawn, wanted = self.people[(looks @ self.people.T).argmax(1)], self.people[self.who[index.cpu()]]
         mirror = F.normalize(drawn - wanted, dim=1)  # 0 where the draw is the wanted person's already
         z_a[:, : looks.shape[1]] -= 2 * (looks * mirror).sum(1, keepdim=True) * mirror
-        chosen = [(i, self.window(i, z)) for i, z in zip(index.tolist(), z_m, strict=True)]
         shown = [self.frames(i, z) for i, z in zip(index.tolist(), z_m, strict=True)]
-        for z, (i, place) in zip(z_m, chosen, strict=True):
+        for i, z, (place, *_) in zip(index.tolist(), z_m, shown, strict=True):
             if self.again[i] and 0 < place < self.windows[i] - 1:  # the first and the last may stand for some time
                 angle = middle(place, self.windows[i], self.turns[i], self.starts[i])
                 z[:2] = z[:2].norm() * torch.tensor([math.cos(angle), math.sin(angle)])

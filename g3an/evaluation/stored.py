@@ -377,6 +377,7 @@ def measure_memory(
         for index in tqdm(range(len(data)), desc=label, disable=not progress):
             spread = np.linspace(0, 1, windows)
             lasts = {step: data.count(index) - (data.length - 1) * step - 1 for step in data.steps}
+            # Where there are frames enough for no step, the clip raises, naming the video.
             enough = {step: last for step, last in lasts.items() if last >= 0} or {data.steps[0]: 0}
             for step, start in sorted({(step, round(x * last)) for step, last in enough.items() for x in spread}):
                 waiting.append(data.clip(index, start, step)["video"])
