@@ -162,6 +162,7 @@ def measured(generator: Any, data: ClipDataset, steps: list[int]) -> Report | No
 _CURVES = {
     "loss_video": "D_V", "loss_image": "D_I", "loss_generator": "G", "loss_pixels": "pixels",
     "loss_maps": "perceptual maps", "loss_flicker": "changes from frame to frame",
+    "loss_movement": "how much moves",
     "loss_reading": "what a reader sees", "loss_courses": "courses", "loss_normality": "distance of z_m from N(0, 1)",
 }  # fmt: skip
 
@@ -285,7 +286,11 @@ def _gave_back(steps: int, training: dict[str, Any]) -> list[str]:
     if not training["reconstruction"]:
         return []
     alone = min(steps, training["reconstruction_alone"])
-    others = {"flicker": "by how pixels change from frame to frame", "reading": "by a reader of expressions"}
+    others = {
+        "flicker": "by how pixels change from frame to frame",
+        "movement": "by how much moves at each place",
+        "reading": "by a reader of expressions",
+    }
     weighed = [f"{what} (weight {training[name]:g})" for name, what in others.items() if training[name]]
     *first, last = ["by pixels", "by perceptual maps", *weighed]
     compared = f"Clips are compared {', '.join(first)} and {last}."

@@ -167,6 +167,9 @@ class TrainConfig:
     flicker
         Weight of how far clips that are given back change otherwise from frame to frame than the real ones: see
         :func:`g3an.reconstruction.flicker`.
+    movement
+        Weight of how far more or less moves, place by place, in clips that are given back than in the real ones: see
+        :func:`g3an.reconstruction.movement`.
     frozen_norms
         Whether the generator's batch norms keep their statistics, from the step at which this is set, instead of taking
         those of each batch. The mean of eight clips is off by some third of the spread over all, so from batch to
@@ -225,6 +228,7 @@ class TrainConfig:
     known_looks: bool = False
     normality: float = 0.0
     flicker: float = 0.0
+    movement: float = 0.0
     frozen_norms: bool = False
     allotted: bool = False
     augment: tuple[str, ...] = ()
@@ -291,7 +295,7 @@ class TrainConfig:
                 raise G3ANError(f"reconstruction is {self.reconstruction:g}; it needs {' and '.join(lacking)}.")
         if self.reconstruction_alone and not self.reconstruction:
             raise G3ANError(f"reconstruction_alone is {self.reconstruction_alone}; it needs reconstruction above 0.")
-        for name in ("reading", "flicker"):
+        for name in ("reading", "flicker", "movement"):
             if getattr(self, name) and not self.reconstruction:
                 raise G3ANError(f"{name} is {getattr(self, name):g}; it needs reconstruction above 0.")
         if self.following and not self.reading:
@@ -334,8 +338,8 @@ CONV_MODES = ("1p2d", "2p1d", "3d")
 AUGMENTATIONS = ("colour", "translation", "cutout")
 
 NEVER_NEGATIVE = ("learning_rate_g", "learning_rate_d", "cooling", "diversity", "perception", "reconstruction",
-                  "reconstruction_alone", "reading", "following", "look_noise", "normality", "flicker", "r1", "workers",
-                  "seed")  # fmt: skip
+                  "reconstruction_alone", "reading", "following", "look_noise", "normality", "flicker", "movement",
+                  "r1", "workers", "seed")  # fmt: skip
 """Settings that may be 0: weights of losses, learning rates (which then hold still), counts."""
 
 MODEL_PRESETS = {

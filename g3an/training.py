@@ -49,13 +49,13 @@ from g3an.files import atomic_write, read_json, write_json
 from g3an.following import Follower
 from g3an.generator import Generator
 from g3an.perception import Perception, PerceptualDiscriminator, diversity_loss
-from g3an.reconstruction import MOTION_RATE, PEOPLE_RATE, Encoder, Quiet, flicker, likeness, noisy, turn_looks
+from g3an.reconstruction import MOTION_RATE, PEOPLE_RATE, Encoder, Quiet, flicker, likeness, movement, noisy, turn_looks
 
 WITHOUT_EFFECT = frozenset(("profile", "steps", "workers", "log_every", "checkpoint_every", "sample_every",
                             "compared_clips"))  # fmt: skip
 CHANGEABLE = frozenset(("learning_rate_g", "learning_rate_d", "cooling", "ema_decay", "augment", "image_frames", "r1",
                         "r1_every", "diversity", "reconstruction", "reconstruction_alone", "reading", "look_noise",
-                        "normality", "flicker", "frozen_norms", "statistics_passes"))  # fmt: skip
+                        "normality", "flicker", "movement", "frozen_norms", "statistics_passes"))  # fmt: skip
 """What a resumed run may have otherwise than before: what leaves its network alone, and what the card then records.
 ``following``, too, if it was above 0 and stays so."""
 
@@ -791,9 +791,10 @@ def _lost(
         whole, near = likeness(known[0], perception(y[::2])), likeness(known[1], perception(encoder.near(y)))
     losses["maps"] = (whole + 2 * near) / 3
     lost = losses["pixels"] + LIKENESS * losses["maps"]
-    if config.flicker:
-        losses["flicker"] = flicker(real, made)
-        lost = lost + config.flicker * losses["flicker"]
+    for name, compare in (("flicker", flicker), ("movement", movement)):
+        if weight := getattr(config, name):
+            losses[name] = compare(real, made)
+            lost = lost + weight * losses[name]
     if reader is not None:
         losses["reading"] = reader.unlike(real, made.float())
         lost = lost + config.reading * losses["reading"]
@@ -806,7 +807,7 @@ def _lost(
 def _largest_loss(config: TrainConfig, whose: str) -> float:
     """What no loss exceeds of a training that can still succeed: the more, the more its parts weigh."""
     if whose == "generator":
-        given_back = 1 + LIKENESS + config.flicker + config.reading + config.following
+        given_back = 1 + LIKENESS + config.flicker + config.movement + config.reading + config.following
         others = config.diversity + config.reconstruction * given_back + config.normality
     else:
         others = config.r1_every * config.r1 / 2

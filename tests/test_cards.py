@@ -251,13 +251,13 @@ def test_a_card_says_what_of_z_a_was_known():
     (line,) = cards._gave_back(100, paced)
     assert "the clip begins, the third how fast it goes, from step 1 to 3; nothing heeds the rest" in line
     (learned,) = cards._gave_back(100, TrainConfig.from_profile("faces").to_dict())
-    followed = {"following": 0.3, "reading": 0.5, "flicker": 1.0}
+    followed = {"following": 0.3, "reading": 0.5, "flicker": 1.0, "movement": 2.0}
     (line,) = cards._gave_back(100, TrainConfig.from_profile("faces", **followed).to_dict())
     assert line.endswith(
         "Each clip has a motion code z_m that is read from it and from its known courses. Clips are compared by "
-        "pixels, by perceptual maps, by how pixels change from frame to frame (weight 1) and by a reader of "
-        "expressions (weight 0.5). Further readers compare the course of expression, head and lids (weight 0.3; "
-        "`g3an/following.py`)."
+        "pixels, by perceptual maps, by how pixels change from frame to frame (weight 1), by how much moves at each "
+        "place (weight 2) and by a reader of expressions (weight 0.5). Further readers compare the course of "
+        "expression, head and lids (weight 0.3; `g3an/following.py`)."
     )
     assert "each person has a code that is learned, whose first 64 numbers" in learned and "N(0, 1)" not in learned
 

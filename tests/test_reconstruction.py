@@ -31,6 +31,7 @@ from g3an.reconstruction import (
     first_weight,
     flicker,
     known_looks,
+    movement,
     noisy,
     turn_looks,
 )
@@ -290,10 +291,11 @@ def test_reconstruction_says_what_it_needs(wrong, need):
         TrainConfig.from_profile("smoke", reconstruction_alone=5)
     with pytest.raises(G3ANError, match=r"reading is 0\.5; it needs reconstruction"):
         TrainConfig.from_profile("smoke", reading=0.5)
-    with pytest.raises(G3ANError, match=r"flicker is 0\.5; it needs reconstruction"):
-        TrainConfig.from_profile("smoke", flicker=0.5)
-    with pytest.raises(G3ANError, match=r"flicker is -1; it must be a finite number of at least 0"):
-        TrainConfig.from_profile("smoke", **(settings | {"flicker": -1.0}))
+    for name in ("flicker", "movement"):
+        with pytest.raises(G3ANError, match=rf"{name} is 0\.5; it needs reconstruction"):
+            TrainConfig.from_profile("smoke", **{name: 0.5})
+        with pytest.raises(G3ANError, match=rf"{name} is -1; it must be a finite number of at least 0"):
+            TrainConfig.from_profile("smoke", **(settings | {name: -1.0}))
     with pytest.raises(G3ANError, match=r"following is 0\.5; it needs reading"):
         TrainConfig.from_profile("smoke", following=0.5)
 
@@ -309,20 +311,56 @@ def test_flicker_is_what_changes_between_frames_and_nothing_else(clips):
     assert made.grad is not None and made.grad.abs().amax() > 0
 
 
-def test_a_run_heeds_flicker_and_logs_it(tmp_path, monkeypatch):
+def _bar(left: float) -> torch.Tensor:
+    """A white bar two pixels wide that goes two pixels a frame to the right, from ``left`` on: (1, 3, 16, 64, 64)."""
+    columns = torch.arange(64.0) - left - 2 * torch.arange(16.0)[:, None]
+    lit = ((columns >= 0) & (columns < 2)).float()
+    return (2 * lit - 1)[None, None, :, None, :].expand(1, 3, 16, 64, 64).contiguous()
+
+
+def test_movement_is_how_much_moves_at_each_place():
+    moving, still = _bar(8), _bar(8)[:, :, :1].expand(1, 3, 16, 64, 64)
+    assert movement(moving, moving) == 0 == movement(moving, moving + 0.5)
+    all_of_it = float(torch.nn.functional.avg_pool3d(moving.diff(dim=2).abs().mean(1), (3, 4, 4)).mean())
+    assert movement(moving, still).item() == pytest.approx(all_of_it, rel=1e-6), "all movement is missing"
+
+
+def test_movement_asks_for_an_arm_where_the_mean_over_pixels_asks_for_none():
+    places, empty = [_bar(left) for left in (6, 8, 10)], torch.full((1, 3, 16, 64, 64), -1.0)
+    by_pixels = [sum(float((real - made).abs().mean()) for real in places) for made in (places[1], empty)]
+    by_movement = [sum(movement(real, made).item() for real in places) for made in (places[1], empty)]
+    assert by_pixels[0] > by_pixels[1] and by_movement[0] < 0.75 * by_movement[1]
+
+
+def test_movement_asks_nobody_to_tremble():
+    still = torch.zeros(1, 3, 16, 64, 64)
+    tremble = torch.tensor([0.0, 0.015]).repeat(8)[:, None, None] + still
+    made = still.clone().requires_grad_()
+    movement(tremble, made).backward()
+    assert made.grad is not None and made.grad.abs().amax() == 0
+    faint = (still + 1e-3 * _bar(8)).requires_grad_()
+    found = movement(_bar(8), faint)
+    found.backward()
+    assert faint.grad is not None and faint.grad.abs().amax() > 0, "a clip that hardly moves is told to move"
+    half = movement(_bar(8), faint.detach().bfloat16())
+    assert half.dtype == torch.float32 and half.item() == pytest.approx(found.item(), rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["flicker", "movement"])
+def test_a_run_heeds_what_changes_and_logs_it(name, tmp_path, monkeypatch):
     fit = Encoder.fit
     monkeypatch.setattr(Encoder, "fit", lambda encoder, data, seed: fit(encoder, data, seed, count=160))
     hashes = set()
     for weight in (0.0, 1.0):
         config = TrainConfig.from_profile(
             "smoke", steps=1, batch=8, together=4, perception=1.0, reconstruction=5.0, reconstruction_alone=1,
-            mirror=False, sample_every=1, flicker=weight,
+            mirror=False, sample_every=1, **{name: weight},
         )  # fmt: skip
         run = tmp_path / f"{weight}"
         card = train(run, "shapes", None, CONFIG_SHAPES, config, progress=False, device="cpu")
         hashes.add(load_generator(card).weights_hash)
         first = json.loads((run / "log.jsonl").read_text().splitlines()[0])
-        assert ("loss_flicker" in first) == bool(weight)
+        assert (f"loss_{name}" in first) == bool(weight)
     assert len(hashes) == 2
 
 
