@@ -124,12 +124,15 @@ def describe(path: str | Path, data: ClipDataset) -> Path:
         on, or the folder cannot be written.
     """
     path, card = Path(path), read_json(path)
+    if lacking := [part for part in ("training", "data", "curve", "machine", "licence", "limits") if part not in card]:
+        raise G3ANError(f"{path} is no card that ships: it lacks {', '.join(lacking)}. g3an.cards.ship writes one.")
     folder, name, steps = path.parent, path.stem, card["training"]["clip_steps"]
     generator = load_generator(path)
     nearest = nearest_clips(generator, data, steps, open_extractor(extractors_of(data.name)[0]))
     card["nearest_training_clip"], card["nearest_in_features"] = nearest.pixels, nearest.features
     if found := measured(generator, data, steps):
         card["measured"] = found.to_dict()
+    card["weights_hash"] = str(generator.weights_hash)
     card["parameters"] = sum(value.numel() for value in generator.parameters())
     write_json(folder / f"{name}.json", card)
     with atomic_write(folder / f"{name}_nearest.png") as temporary:
@@ -191,8 +194,9 @@ def _markdown(card: dict[str, Any]) -> str:
     lines = [
         f"# Weights `{card['name']}`",
         "",
-        f"- **Network**: preset `{config['preset']}`, {card['parameters'] / 1e6:.2f} M parameters, "
-        f"F-SA after {places}, categories {', '.join(config['classes']) or 'none'}; "
+        f"- **Network** {card['weights_hash'][:12]}: preset `{config['preset']}`, "
+        f"{card['parameters'] / 1e6:.2f} M parameters, F-SA after {places}, "
+        f"categories {', '.join(config['classes']) or 'none'}; "
         "half precision, spectral norm folded in.",
         f"- **Data**: {card['data']['name']}, {card['data']['videos']} videos of {card['data']['people']} people, "
         f"{whose}; clips of {training['clip_length']} frames, step {training['clip_steps']}"
@@ -214,7 +218,7 @@ def _markdown(card: dict[str, Any]) -> str:
         f"nearest of {near['windows']:,} training windows, the median window {near['fresh'][1]} from the nearest of "
         f"another person; {near['nearer']:.1%} of {near['samples']} samples are nearer than 95 % of those.",
         *([f"- **Axes of z_a**: {card['axes']} (`g3an/axes.py`)."] if "axes" in card else []),
-        *_measured(card.get("measured")),
+        *_measured(card.get("measured"), bool(config["classes"])),
         *(f"- **Limit**: {limit}" for limit in card["limits"]),
         "",
         "![Four samples, each above the training clips nearest to it, in pixels and in features.]"
@@ -224,7 +228,7 @@ def _markdown(card: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _measured(found: dict[str, Any] | None) -> list[str]:
+def _measured(found: dict[str, Any] | None, conditional: bool) -> list[str]:
     if found is None:
         return []
     faces = "where_it_moves" not in found["motion_variance"]
@@ -248,14 +252,18 @@ def _measured(found: dict[str, Any] | None) -> list[str]:
             f" ({found['noise_energy']:.2f} of the data's is noise, which pixels have where nothing moves; without it "
             f"and what still pixels change by in generated clips: {found['movement_energy']:.2f})"
         )
+    probed = ""
+    if found.get("diversity_probe"):
+        probed = f" (as the probe of people sees them: {found['diversity_probe']:.2f})"
+    with_c, one_c, fixed = (" and c", " with one c", "z_a and c") if conditional else ("", "", "z_a")
     lines = [
         f"- **Measured** on {found['clips']:,} generated clips, by {by}:",
-        f"  - two z_m with one z_a and c: taken for one person in {found['same_person']:.1%} of pairs (clips of one "
+        f"  - two z_m with one z_a{with_c}: taken for one person in {found['same_person']:.1%} of pairs (clips of one "
         f"{person}: {found['same_person_data']:.1%}), at a threshold that 1 % of pairs of different ones pass;",
-        f"  - two z_a with one c: taken for two people in {found['told_apart']:.1%} of pairs, at the same threshold;",
-        f"  - distance between people, generated over data: {found['diversity']:.2f};",
+        f"  - two z_a{one_c}: taken for two people in {found['told_apart']:.1%} of pairs, at the same threshold;",
+        f"  - distance between people, generated over data: {found['diversity']:.2f}{probed};",
         f"  - motion energy, generated over data: {found['motion_energy']:.2f}{noise};",
-        f"  - variance over z_m with z_a and c fixed, over that of the data within a class{bracketed}: "
+        f"  - variance over z_m with {fixed} fixed, over that of the data within a class{bracketed}: "
         f"{shares}.",
     ]
     if found["category_accuracy"] is not None:

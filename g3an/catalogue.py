@@ -39,9 +39,10 @@ class Figure:
         Key in the catalogue: ``fig06``.
     number
         As the reader sees it: ``Figure 6``, ``Table 1``, ``Additional figure``.
-    name, title, caption, alt
+    name, title, caption, alt, playing
         Stem of its files; a heading; the appendix's caption (``*…*`` is in italics); a description for those who cannot
-        see it. What depends on the network and the parameters stands in braces until :meth:`told` fills it in.
+        see it, and one of its animation. What depends on the network and the parameters stands in braces until
+        :meth:`told` fills it in.
     notebook
         Stem of the notebook that draws it.
     draw
@@ -68,6 +69,7 @@ class Figure:
     weights: str = ""
     animated: bool = False
     seeds: str = ""
+    playing: str = ""
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -80,17 +82,18 @@ class Figure:
         data = display_name(self.weights) if generator is None else data_set(generator)
         parameters = self.defaults | overrides
         words = _words(parameters, data)
-        filled = {part: getattr(self, part).format_map(words) for part in ("name", "title", "caption", "alt")}
+        filled = {part: getattr(self, part).format_map(words) for part in _IN_WORDS}
         seeds = {code: [n for name in names for n in _list(parameters.get(name, []))] for code, names in _SEEDS.items()}
         told = ", ".join(f"{code} {_listed([str(n) for n in own])}" for code, own in seeds.items() if own)
         seeded = {name for names in _SEEDS.values() for name in names}
         changed = any(overrides[name] != self.defaults[name] for name in seeded & overrides.keys())
         card = {"name": self.weights} if generator is None else getattr(generator, "card", {})
         if told and self.id in CATALOGUE and card.get("name") == self.weights and not changed:
-            told += ", chosen by looking"
+            told += ", chosen among the first twenty-four"
         return replace(self, **filled, seeds=told)
 
 
+_IN_WORDS = ("name", "title", "caption", "alt", "playing")
 _SEEDS = {
     "z_a": ("subject", "subjects"),
     "z_m": ("motion", "motions"),
@@ -138,9 +141,9 @@ def select(words: Sequence[str]) -> list[str]:
     Raises
     ------
     G3ANError
-        A word names no figure.
+        A word names no figure, or words there are but no name among them.
     """
-    chosen = []
+    chosen: list[str] = []
     for word in [part for words_of in words for part in words_of.split(",") if part]:
         number = re.fullmatch(r"(?:fig(?:ure)?)?[ _.]*(\d{1,2})", word.strip().lower())
         stem = f"fig{int(number[1]):02d}" if number else word.strip().lower()
@@ -148,6 +151,8 @@ def select(words: Sequence[str]) -> list[str]:
         if not found:
             raise G3ANError(f"There is no figure '{word}'.{did_you_mean(word, CATALOGUE)}")
         chosen += found
+    if words and not chosen:
+        raise G3ANError(f"No figure is named by '{' '.join(words)}'; try 4, fig04 or table1.")
     return [name for name in CATALOGUE if name in chosen]
 
 
@@ -179,7 +184,12 @@ def find(figure_id: str) -> Figure:
 
 def spelled(category: str) -> str:
     """A category as a reader would say it: ``wave1`` is one-hand waving."""
-    return SPELLED.get(category, category)
+    return SPELLED.get(category, _plain(category))
+
+
+def _plain(name: str) -> str:
+    """A name of the user's without the signs that begin a formula or italics in a picture."""
+    return name.replace("$", "S").replace("*", "\N{ASTERISK OPERATOR}")
 
 
 def data_set(generator: Generator) -> str:
@@ -190,8 +200,8 @@ def data_set(generator: Generator) -> str:
 def display_name(name: str) -> str:
     """How a data set is called in a picture: ``mug-sim`` is MUG (simulated)."""
     if name.endswith("-sim"):
-        return f"{DATA_SETS.get(name[:-4], name[:-4])} (simulated)"
-    return DATA_SETS.get(name, f"{name} data")
+        return f"{DATA_SETS.get(name[:-4], _plain(name[:-4]))} (simulated)"
+    return DATA_SETS.get(name, f"{_plain(name)} data")
 
 
 def provenance(generator: Generator) -> str:
@@ -219,10 +229,10 @@ def stamp(generator: Generator) -> str:
     return "smoke run: this network is not trained, it only shows that everything works" if smoke else ""
 
 
-def _page(figure: Figure, generator: Generator, panels: Sequence[Panel], across: int = 1) -> Drawn:
-    caption = f"{figure.number}: {figure.caption}"
-    small = f"{provenance(generator)} Seeds: {figure.seeds}."
-    return draw_panels(panels, caption, small, stamp(generator), scale=2, across=across)
+def _page(figure: Figure, generator: Generator, panels: Sequence[Panel], across: int = 1, note: str = "") -> Drawn:
+    caption, title = (f"{figure.number}: {words}" for words in (figure.caption, figure.title))
+    small = f"{note}{provenance(generator)} Seeds: {figure.seeds}."
+    return draw_panels(panels, caption, small, stamp(generator), scale=2, across=across, title=title)
 
 
 def _letters(count: int) -> str:
@@ -253,14 +263,17 @@ def _words(parameters: Mapping[str, Any], data: str) -> dict[str, str]:
     letters = _letters(panels)
     spoken = [f"{spelled(c)} ({letter})" for letter, c in zip(letters, asked * len(subjects), strict=False)]
     one = panels == 1
+    kind = " (simulated)" if data.endswith("(simulated)") else ""
     return {
         "data": data,
+        "generated": f"generated{kind}",
         "data_set": data if data.endswith(" data") else f"{data} dataset",
         "panels": _counted(panels, "panel").capitalize(),
         "people": _counted(len(subjects), "person", "people"),
-        "who": _listed(parameters.get("names", ())),
+        "who": _listed([_plain(name) for name in parameters.get("names", ())]),
         "asked": ", ".join(spoken),
         "motions": _counted(len(motions), "row"),
+        "clips": _counted(len(motions), "video"),
         "ways": _counted(len(motions), "different $z_m$", "different $z_m$"),
         "videos": _counted(len(motions), "different video"),
         "rows": _counted(len(values), "row"),
@@ -268,6 +281,8 @@ def _words(parameters: Mapping[str, Any], data: str) -> dict[str, str]:
         "lengths": _listed([str(length) for length in parameters.get("lengths", ())]),
         "letters": _listed([f"*{letter}*" for letter in letters]),
         "are": "is" if one else "are",
+        "within": "" if one else " in each sub-figure",
+        "top": "The top" if one else "In each sub-figure, the top",
         "results": "the result" if one else "results",
         "codes": _counted(len(subjects), "randomly sampled $z_a$", "randomly sampled $z_a$"),
         "ordinal": ordinal(dimensions[0]) if dimensions else "",
@@ -325,12 +340,14 @@ def _draw_generation(
     for letter, (subject, name, category) in zip(_letters(len(pairs)), pairs, strict=True):
         codes = Codes.cat(combine(generator.config, subject, motion, category) for motion in motions)
         rows = tuple(f"$z_{{m_{k}}}$" for k in range(len(motions)))
-        label = f"{letter}: {name}" + (f", *{spelled(category)}*" if category else "")
+        label = f"{letter}: {_plain(name)}" + (f", *{spelled(category)}*" if category else "")
         panels.append(Panel(label, _videos(generator, codes), rows, columns=len(motions)))
     return _page(figure, generator, panels, across=2)
 
 
 # --- Manipulation (Figs. 8 to 15) -------------------------------------------------------------------------------------
+
+_REPLACED = "Beside each row, the value that takes the place of the code's own. "
 
 
 def _draw_appearance(
@@ -349,7 +366,7 @@ def _draw_appearance(
         base = combine(generator.config, subject, motion, category)
         videos = _videos(generator, traverse(base, "appearance", dimension, values))
         panels.append(Panel(f"{letter}: subject {number}", videos, _signed(values), columns=len(values)))
-    return _page(figure, generator, panels)
+    return _page(figure, generator, panels, note=_REPLACED)
 
 
 def _draw_motion(
@@ -369,7 +386,7 @@ def _draw_motion(
         videos = _videos(generator, traverse(base, "motion", dimension, values))
         label = f"{letter}: {ordinal(dimension)} dimension"
         panels.append(Panel(label, videos, _signed(values), columns=len(values)))
-    return _page(figure, generator, panels)
+    return _page(figure, generator, panels, note=_REPLACED)
 
 
 # --- Motion switch (Fig. 16) ------------------------------------------------------------------------------------------
@@ -437,9 +454,10 @@ def _draw_longer(
         names = tuple(f"{k * shortest + 1}\N{EN DASH}{min((k + 1) * shortest, length)}" for k in range(rows))
         label = f"{letter}: {length} frames, {positions[length]} temporal position{'s' * (positions[length] > 1)}"
         panels.append(Panel(label, page.reshape(rows, shortest, *video.shape[1:]), names))
-        playing.append(video[np.arange(max(lengths)) % length])  # the shorter ones begin again
+        playing.append(video[np.minimum(np.arange(max(lengths)), length - 1)])  # the shorter ones stand still at last
     whose = _page(figure, generator, panels)
-    tiles = Panel("", np.stack(playing), tuple(f"{length} frames" for length in lengths), columns=len(lengths))
+    names = tuple(f"{letter}: {length} frames" for letter, length in zip(_letters(len(lengths)), lengths, strict=True))
+    tiles = Panel("", np.stack(playing), names, columns=len(lengths))
     return Drawn(whose.still, _page(figure, generator, [tiles]).animation)
 
 
@@ -480,6 +498,7 @@ _CONDITIONAL = (
     "one-hot category label with the same $z_a$ and randomly sampled $z_m$ as input."
 )
 _ROWS = "each row is one video, its frames from left to right"
+_SIDE_BY_SIDE = "each panel has {clips} side by side, of different motion codes"
 
 
 OWN = "own"
@@ -545,8 +564,12 @@ def _generation(id_: str, number: str, cast: Cast, subject: int) -> Figure:
         title=f"Conditional generation on {{data}}, subject {subject}",
         caption=_CONDITIONAL,
         alt=(
-            "{panels} of generated video frames of {people} ({who}), a category each: {asked}; each panel has "
+            "{panels} of {generated} video frames of {people} ({who}), a category each: {asked}; each panel has "
             f"{{motions}} with different motion codes; {_ROWS}."
+        ),
+        playing=(
+            "{panels} of {generated} videos of {people} ({who}), a category each: {asked}; "
+            f"{_SIDE_BY_SIDE}."
         ),
         notebook="07_conditional_generation",
         draw=_draw_generation,
@@ -571,9 +594,10 @@ def _unconditional(id_: str, number: str, cast: Cast, what: str = "") -> Figure:
             "{videos} for the same appearance. Each row represents a video sequence."
         ),
         alt=(
-            f"{{panels}} of generated video frames, one for each generated person{what}; each panel has {{motions}} "
+            f"{{panels}} of {{generated}} video frames, one for each person{what}; each panel has {{motions}} "
             f"with different motion codes; {_ROWS}."
         ),
+        playing=f"{{panels}} of {{generated}} videos, one for each person{what}; {_SIDE_BY_SIDE}.",
         notebook="06_unconditional_generation",
         draw=_draw_generation,
         parameters={
@@ -594,12 +618,15 @@ def _appearance(id_: str, number: str, cast: Cast, dimension: int) -> Figure:
         title="Appearance manipulation on {data}, {ordinal} dimension",
         caption=(
             "Results of manipulating *{ordinal} dimension* in appearance representation on {data_set}. {letters} {are} "
-            f"{from_two} {{codes}}. From top to bottom in each sub-figure, values of *{{ordinal}} dimension* are "
-            "increased."
+            f"{from_two} {{codes}}. From top to bottom{{within}}, values of *{{ordinal}} dimension* are increased."
         ),
         alt=(
-            "{panels} for {people}, generated; down the {rows} of a panel the {ordinal} dimension of the appearance "
-            f"code takes the values {{values}} while the motion stays the same; {_ROWS}."
+            "{panels} of {generated} video frames for {people}; down the {rows} of a panel the {ordinal} dimension of "
+            f"the appearance code takes the values {{values}} while the motion stays the same; {_ROWS}."
+        ),
+        playing=(
+            "{panels} of {generated} videos for {people}; in those of a panel, from left to right, the {ordinal} "
+            "dimension of the appearance code takes the values {values} while the motion stays the same."
         ),
         notebook="08_appearance_manipulation",
         draw=_draw_appearance,
@@ -623,11 +650,15 @@ def _motion(
         title=f"{title} on {{data}}",
         caption=(
             "Results of manipulating motion representation on {data_set}. {letters} {are} {results} of manipulating "
-            "{ordinals} {dimensions}. From top to bottom in each sub-figure, values are increased." + remark
+            "{ordinals} {dimensions}. From top to bottom{within}, values are increased." + remark
         ),
         alt=(
-            "{panels}, for the {plain_ordinals} {dimensions} of the motion code; down the {rows} the dimension takes "
-            f"the values {{values}} while {same} the same; {_ROWS}."
+            "{panels} of {generated} video frames, for the {plain_ordinals} {dimensions} of the motion code; down the "
+            f"{{rows}} the dimension takes the values {{values}} while {same} the same; {_ROWS}."
+        ),
+        playing=(
+            "{panels} of {generated} videos, for the {plain_ordinals} {dimensions} of the motion code; in those of a "
+            f"panel, from left to right, the dimension takes the values {{values}} while {same} the same."
         ),
         notebook="09_motion_manipulation",
         draw=_draw_motion,
@@ -653,13 +684,17 @@ def _switch(id_: str, number: str, cast: Cast) -> Figure:
         name=id_ if cast.stem == OWN else f"{id_}_motion_switch",
         title="Motion switch on {data}",
         caption=(
-            "Results of switching motion on {data_set}. In each sub-figure, the top two rows are videos obtained from "
+            "Results of switching motion on {data_set}. {top} two rows are videos obtained from "
             f"the two original sets {originals}; the bottom two rows are the switched results."
             + (" This network is unconditional: there is no $c$, and $z_m$ alone is switched." if without else "")
         ),
         alt=(
-            "{panels} of four rows: two generated people each moving in another way, and below them the same two "
+            "{panels} of four rows: two {generated} people each moving in another way, and below them the same two "
             f"people with their motions exchanged; {_ROWS}."
+        ),
+        playing=(
+            "{panels} of four videos: side by side two {generated} people each moving in another way, and below them "
+            "the same two people with their motions exchanged."
         ),
         notebook="10_motion_switch",
         draw=_draw_switch,
@@ -684,8 +719,12 @@ def _longer(id_: str, number: str, cast: Cast, motion: int | None = None) -> Fig
             "of one $z_m$: the more, the longer. The network was trained on 16 frames."
         ),
         alt=(
-            "{panels} of generated video frames of one person doing the same thing, for {lengths} frames, sixteen "
+            "{panels} of {generated} video frames of one person doing the same thing, for {lengths} frames, sixteen "
             "frames a row."
+        ),
+        playing=(
+            "Videos of {lengths} frames side by side, {generated}, of one person doing the same thing; each stands "
+            "still at its last frame until the longest ends."
         ),
         notebook="09_motion_manipulation",
         draw=_draw_longer,
@@ -711,7 +750,7 @@ CATALOGUE: dict[str, Figure] = {
             caption="Output dimensions in $G_V$ after each G³ module.",
             alt=(
                 "Table of channels × height × width × time after each of the five G3 modules and of the output, "
-                "computed from the network beside the appendix's numbers, red where they differ. The appendix has "
+                "as computed from the network, beside what the appendix prints: "
                 + "; ".join(f"{row} {' × '.join(map(str, sizes))}" for row, sizes in TABLE_1.items())
                 + "."
             ),
@@ -756,8 +795,12 @@ CATALOGUE: dict[str, Figure] = {
             title="Conditional generation on {data}, the other two actions",
             caption=_CONDITIONAL,
             alt=(
-                "{panels} of generated video frames of {people} ({who}), each asked for two actions: {asked}; each "
+                "{panels} of {generated} video frames of {people} ({who}), each asked for two actions: {asked}; each "
                 f"panel has {{motions}} with different motion codes; {_ROWS}."
+            ),
+            playing=(
+                "{panels} of {generated} videos of {people} ({who}), each asked for two actions: {asked}; "
+                f"{_SIDE_BY_SIDE}."
             ),
             notebook="07_conditional_generation",
             draw=_draw_generation,
@@ -783,8 +826,8 @@ CATALOGUE: dict[str, Figure] = {
         _motion("extra_mug_motion", "Additional figure", _MUG, (0, 1)),
         _motion("fig15", "Figure 15", _WEIZMANN, (0, 1)),
         _motion(
-            "extra_weizmann_tempo", "Additional figure", _WEIZMANN, (2,), " The shipped network learned that it says "
-            "how fast somebody moves.", "Tempo", values=[-1.0, -0.5, 0.0, 0.5, 1.0],
+            "extra_weizmann_tempo", "Additional figure", _WEIZMANN, (2,), " In the shipped network this dimension "
+            "says how fast somebody moves.", "The third dimension of motion", values=[-1.0, -0.5, 0.0, 0.5, 1.0],
         ),
         _switch("fig16_mug", "Figure 16", _MUG),
         _switch("fig16_weizmann", "Figure 16", _WEIZMANN),

@@ -49,7 +49,8 @@ def figures(
     weights: Annotated[str, typer.Option(help="A network of yours to draw them from.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Redraw what has not changed, too.")] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Where to draw instead of figures/, or figures-NAME/ for --weights NAME.")
+        Path | None,
+        typer.Option(help="Where to draw instead of figures/, or figures-NAME/ for --weights of a run called NAME."),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Notebooks that run at the same time.")] = 2,
 ) -> None:

@@ -153,7 +153,7 @@ class Gallery:
         generator = self.network(data)
         drawn = draw(figure, generator, **chosen)
         told = figure.told(generator, **chosen)
-        show(drawn, told.alt, moving)
+        show(drawn, told.alt, moving, told.playing)
         if self.save_to:
             weights = self.weights or figure.weights
             save(drawn, told, self.save_to, {"weights": weights, **chosen}, str(generator.weights_hash))
@@ -207,6 +207,8 @@ def _fitting(generator: Generator, weights: str, data: str) -> Generator:
             f"{weights} wants a category, and the figures of {data} have none. "
             "Leave the data set out, and it draws figures of its own."
         )
-    if own in NAMELESS:
-        generator.card = {**card, "dataset": data}  # type: ignore[assignment]
+    if own in NAMELESS:  # what it began from may have been of the same clips, without a name, too
+        origins = [origin | {"dataset": data} if origin.get("dataset") == own else origin
+                   for origin in card.get("origins", [])]  # fmt: skip
+        generator.card = {**card, "dataset": data, "origins": origins}  # type: ignore[assignment]
     return generator

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from g3an.latents import Effects
 
 FRAME_MS = 120  # GIF counts in hundredths of a second, so this is as near to 8 frames a second as it gets
+END_MS = 600  # of the last frame, so that a video which begins again is not taken for one that jumps
 
 _DPI = 200  # only sets how large the PDF's page is; all sizes here are pixels
 _FRAME_GAP, _ROW_GAP, _SPLIT, _MARGIN = 2, 4, 16, 32
@@ -89,7 +90,13 @@ class Drawn:
 
 
 def draw_panels(
-    panels: Sequence[Panel], caption: str, provenance: str, stamp: str = "", scale: int = 2, across: int = 1
+    panels: Sequence[Panel],
+    caption: str,
+    provenance: str,
+    stamp: str = "",
+    scale: int = 2,
+    across: int = 1,
+    title: str = "",
 ) -> Drawn:
     """Draw video panels one above the other, and the same videos playing.
 
@@ -105,6 +112,8 @@ def draw_panels(
         Pixels on the page for a pixel of the video, along each side.
     across
         Panels side by side in the animation.
+    title
+        What stands below the animation, which has no room for the caption; without it, the caption up to a colon.
 
     Raises
     ------
@@ -120,7 +129,7 @@ def draw_panels(
     with matplotlib.rc_context(_STYLE):
         return Drawn(
             _still(panels, caption, provenance, stamp, scale),
-            _animation(panels, caption.partition(":")[0], provenance, stamp, scale, across),
+            _animation(panels, title or caption.partition(":")[0], provenance, stamp, scale, across),
         )
 
 
@@ -364,8 +373,9 @@ def _indexed(animation: np.ndarray) -> list[Image.Image]:
     """Frames in 256 colours from one palette, chosen over all frames: no flicker and always the same bytes."""
     time, height, width, _ = animation.shape
     tall = Image.fromarray(animation.reshape(time * height, width, 3))
-    sample = Image.fromarray(animation[::2, ::2, ::2].reshape(-1, (width + 1) // 2, 3))
-    palette = sample.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=0)
+    sample = Image.fromarray(animation[::2, ::4, ::4].reshape(-1, (width + 3) // 4, 3))
+    # Medians alone follow walls and shirts, which have most of the pixels: lips, which have few, would turn brown.
+    palette = sample.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=1)
     indexed = tall.quantize(palette=palette, dither=Image.Dither.NONE)
     white = (animation == 255).all(-1).reshape(time * height, width)
     if white.any():  # medians make a light grey of it and of what is nearly white: what stands for it becomes white
@@ -375,25 +385,26 @@ def _indexed(animation: np.ndarray) -> list[Image.Image]:
     return [indexed.crop((0, k * height, width, (k + 1) * height)) for k in range(time)]
 
 
-def gif_bytes(animation: np.ndarray) -> bytes:
-    """Frames (T, H, W, 3) uint8 as an endless GIF of about 8 frames a second."""
-    return _animated(animation, "GIF", optimize=False, disposal=1)
+def gif_bytes(animation: np.ndarray, end: int = FRAME_MS) -> bytes:
+    """Frames (T, H, W, 3) uint8 as an endless GIF of about 8 frames a second, the last one for ``end`` ms."""
+    return _animated(animation, "GIF", end, optimize=False, disposal=1)
 
 
-def apng_bytes(animation: np.ndarray) -> bytes:
+def apng_bytes(animation: np.ndarray, end: int = FRAME_MS) -> bytes:
     """The same as an animated PNG, which notebooks and their HTML show where they would not show a GIF."""
-    return _animated(animation, "PNG")
+    return _animated(animation, "PNG", end)
 
 
-def _animated(animation: np.ndarray, kind: str, **options: Any) -> bytes:
+def _animated(animation: np.ndarray, kind: str, end: int, **options: Any) -> bytes:
     first, *rest = _indexed(animation)
+    pace = [FRAME_MS] * len(rest) + [end]
     stream = io.BytesIO()
-    first.save(stream, kind, save_all=True, append_images=rest, duration=FRAME_MS, loop=0, **options)
+    first.save(stream, kind, save_all=True, append_images=rest, duration=pace, loop=0, **options)
     return stream.getvalue()
 
 
-def show(drawn: Drawn, alt: str, moving: bool = False) -> None:
-    """Show a picture in a notebook and, with ``moving``, the same videos playing; both carry ``alt``.
+def show(drawn: Drawn, alt: str, moving: bool = False, playing: str = "") -> None:
+    """Show a picture in a notebook and, with ``moving``, the same videos playing, described by ``alt`` and ``playing``.
 
     Frames of videos are shown as JPEG; the files that :func:`save` writes lose nothing. A picture that moves takes
     megabytes in the notebook, so it is asked for where it teaches something.
@@ -406,7 +417,7 @@ def show(drawn: Drawn, alt: str, moving: bool = False) -> None:
     else:
         display(Shown(jpeg_bytes(drawn.still), format="jpeg", alt=alt))
     if moving and drawn.animation is not None:
-        display(Shown(apng_bytes(drawn.animation), alt=f"The same videos, playing. {alt}"))
+        display(Shown(apng_bytes(drawn.animation, END_MS), alt=playing or f"The same videos, playing. {alt}"))
 
 
 def show_plot(alt: str) -> None:
@@ -447,7 +458,7 @@ def save(
     folder = Path(out_dir)
     contents = {".png": png_bytes(drawn.still, figure.title, figure.alt), ".pdf": pdf_bytes(drawn.still, figure.title)}
     if drawn.animation is not None:
-        contents[".gif"] = gif_bytes(drawn.animation)
+        contents[".gif"] = gif_bytes(drawn.animation, END_MS)
     files = []
     for suffix, content in contents.items():
         files.append(folder / f"{figure.name}{suffix}")
@@ -458,6 +469,7 @@ def save(
         "title": figure.title,
         "caption": figure.caption,
         "alt": figure.alt,
+        **({"playing": figure.playing} if drawn.animation is not None else {}),
         "seeds": figure.seeds,
         "notebook": f"notebooks/{figure.notebook}.ipynb",
         "parameters": parameters,

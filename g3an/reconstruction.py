@@ -44,7 +44,7 @@ NEAR = 32
 """Side of the window that is looked at twice as large."""
 LARGEST_WEIGHT, NEAR_WEIGHT = 10.0, 3.0
 PLACE = (3, 4, 4)
-"""Frames, rows and columns of pixels over which :func:`movement` adds up what changes."""
+"""Frames, rows and columns of pixels over which :func:`movement` takes the mean of what changes."""
 STEADY_CHANGE = 0.02
 """Mean change of pixels in [-1, 1] up to which a place is steady; of Weizmann's walls it is .011."""
 RIDGE = 1.0
@@ -255,8 +255,9 @@ class Encoder(nn.Module):
     def lost(self, real: Tensor, made: Tensor, index: Tensor) -> Tensor:
         """Mean absolute difference of clips, weighed by how far a pixel is from its average in the person's clips.
 
-        A mouth is a hundredth of the frame; by itself the mean over pixels does not see it move. A third of the weight
-        goes to the pixels evenly, the rest by that distance, four times as much within the window as around it.
+        A mouth is a hundredth of the frame; by itself the mean over pixels does not see it move. A pixel's weight is 1
+        and, in units of the clip's mean, that distance (at most :data:`LARGEST_WEIGHT`), which counts four times within
+        the window. The sum is divided by 6: the mean weight is 5/6 where all change lies in the window, else less.
 
         Parameters
         ----------

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nbformat.v4 import new_markdown_cell
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from g3an.errors import G3ANError
 from g3an.files import read_json
@@ -54,7 +54,9 @@ dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .1re
   font-size: .85rem; }
 dt { color: var(--grey); }
 dd { margin: 0; font-family: ui-monospace, monospace; overflow-wrap: anywhere; }
-dd dl { margin: 0; font-size: inherit; }
+dd dl { margin: 0; font-size: inherit; grid-template-columns: minmax(0, 1fr); }
+dt { overflow-wrap: anywhere; }
+@media (max-width: 40rem) { dl { grid-template-columns: minmax(0, 1fr); } dd { margin-left: .8rem; } }
 pre { overflow-x: auto; background: var(--soft); padding: .6rem .8rem; font: .85rem/1.45 ui-monospace, monospace; }
 .output pre, .jp-OutputArea pre, .output_area pre { background: none; border-left: 3px solid var(--line); }
 .prompt { display: none; }
@@ -70,11 +72,13 @@ math[display=block] { overflow-x: auto; padding: .4rem 0; }
 # Plays a figure while it is hovered or focused, and keeps it playing once it is clicked.
 _SCRIPT = """
 for (const button of document.querySelectorAll('button.pic')) {
-  const image = button.querySelector('img'), still = image.getAttribute('src');
+  const image = button.querySelector('img'), still = image.getAttribute('src'), {alt} = image;
   let pinned = false;
   const show = (moving) => {
     const wanted = moving || pinned ? button.dataset.gif : still;
-    if (image.getAttribute('src') !== wanted) image.setAttribute('src', wanted);
+    if (image.getAttribute('src') === wanted) return;
+    image.setAttribute('src', wanted);
+    image.alt = wanted === still ? alt : button.dataset.playing;
   };
   const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
   if (!calm) {
@@ -127,7 +131,7 @@ def build(
     Raises
     ------
     G3ANError
-        A folder cannot be written, or the manifest is damaged.
+        A folder cannot be written, or the manifest or a picture is damaged.
     """
     from g3an.catalogue import CATALOGUE
     from g3an.runs import project_root
@@ -136,7 +140,7 @@ def build(
     out = Path(out) if out else root / "reports" / "site"
     figures_dir = Path(figures_dir) if figures_dir else root / "figures"
     runs_dir = Path(runs_dir) if runs_dir else root / "reports" / "runs" / "figures"
-    manifest = read_json(figures_dir / "manifest.json") if (figures_dir / "manifest.json").is_file() else {}
+    manifest = _manifest(figures_dir / "manifest.json")
     notebooks = {path.stem: path for path in sorted((root / "notebooks").glob("*.ipynb"))}
     if figures is None:
         figures = CATALOGUE
@@ -169,6 +173,14 @@ def build(
     except OSError as error:
         raise G3ANError(f"Cannot write the report {out}: {error.strerror or error}.") from error
     return out / "index.html"
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    manifest = read_json(path) if path.is_file() else {}
+    entries = manifest.values() if isinstance(manifest, dict) else [None]
+    if not all(isinstance(entry, dict) and isinstance(entry.get("files", {}), dict) for entry in entries):
+        raise G3ANError(f"{path} is damaged: it should hold an entry for each figure. Delete it and draw them again.")
+    return manifest
 
 
 def _newest(notebook: Path, runs_dir: Path) -> tuple[Path, dict[str, Any] | None]:
@@ -214,12 +226,12 @@ def _index(
         "<p>Move onto a figure, or reach it with the Tab key, to see it move; click or tap it to keep it moving. On a "
         "narrow screen, figures scroll sideways. Each links to the notebook that drew it.</p>"
         f'<nav aria-label="Notebooks"><h2>Notebooks</h2><ul>{links}</ul></nav>'
-        f'<h2>Figures</h2><div class="gallery">{shown}</div>{_networks(cards)}'
+        f'<h2>Figures</h2><div class="gallery">{shown}</div>{_networks(cards, files)}'
     )
     return _page(TITLE, "", body, _SCRIPT)
 
 
-_TOLD = ("number", "title", "caption", "alt", "seeds", "weights")
+_TOLD = ("number", "title", "caption", "alt", "playing", "seeds", "weights")
 """What the manifest says of a figure and its card shows elsewhere."""
 
 
@@ -238,16 +250,20 @@ def _card(
     figure = figure.told()
     names = [Path(name).stem for name in entry.get("files", {})] or [figure.name]
     png, gif = files / f"{names[0]}.png", files / f"{names[0]}.gif"
-    told = {name: entry.get(name, getattr(figure, name)) for name in ("number", "title", "caption", "alt")}
-    number, title, alt = (html.escape(told[name]) for name in ("number", "title", "alt"))
+    told = {name: entry.get(name, getattr(figure, name)) for name in ("number", "title", "caption", "alt", "playing")}
+    number, title, alt, playing = (html.escape(told[name]) for name in ("number", "title", "alt", "playing"))
     if png.is_file():
-        with Image.open(png) as image:
-            width, height = image.size
+        try:
+            with Image.open(png) as image:
+                width, height = image.size
+        except UnidentifiedImageError:
+            again = f"Delete figures/{png.name} and draw {key} again."
+            raise G3ANError(f"{png.name} of the figures is damaged: it is no picture. {again}") from None
         image_tag = f'<img src="figures/{png.name}" alt="{alt}" width="{width}" height="{height}" loading="lazy">'
         if gif.is_file():
             picture = (
                 f'<button class="pic" type="button" aria-pressed="false" data-gif="figures/{gif.name}" '
-                f'style="aspect-ratio: {width} / {height}">{image_tag}</button>'
+                f'data-playing="{playing or alt}" style="aspect-ratio: {width} / {height}">{image_tag}</button>'
             )
         else:
             picture = f'<a class="pic" href="figures/{png.name}">{image_tag}</a>'
@@ -269,31 +285,43 @@ def _card(
     )
 
 
-def _networks(cards: Mapping[str, Mapping[str, Any]] | None) -> str:
-    """What is known of the networks."""
+def _networks(cards: Mapping[str, Mapping[str, Any]] | None, files: Path) -> str:
+    """What is known of the networks: of the shipped ones their cards for people, of others what training wrote.
+
+    A picture that a card shows is copied into ``files``.
+    """
+    from nbconvert.filters import markdown2html
+
     from g3an import checkpoints
 
-    cards = checkpoints.shipped() if cards is None else cards
-    shown = "".join(
-        f"<details><summary>{html.escape(name)}</summary>{_facts(card)}</details>"
-        for name, card in sorted(cards.items())
-    )
+    shown = ""
+    for name, card in sorted((checkpoints.shipped() if cards is None else cards).items()):
+        readable = checkpoints.WEIGHTS_FOLDER / f"{name}.md"
+        if cards is None and readable.is_file():
+            _, _, text = readable.read_text(encoding="utf-8").partition("\n")  # without its heading
+            for picture in re.findall(r"!\[[^]]*\]\(([\w-]+\.png)\)", text):
+                shutil.copyfile(readable.with_name(picture), files / picture)
+                text = text.replace(f"]({picture})", f"](figures/{picture})")
+            content = markdown2html(text)
+        else:
+            content = _facts({key: value for key, value in card.items() if key != "curve"})
+        shown += f"<details><summary>{html.escape(name)}</summary>{content}</details>"
     return f"<h2>Networks</h2>{shown}" if shown else ""
 
 
-def _facts(content: Mapping[str, Any]) -> str:
-    """A mapping as a definition list, mappings inside it as lists of their own."""
+def _facts(content: Mapping[str, Any], files: bool = False) -> str:
+    """A mapping as a definition list, mappings inside it as lists of their own; of ``files``, whose names stay."""
     rows = "".join(
-        f"<dt>{html.escape(str(key).replace('_', ' '))}</dt><dd>{_fact(value)}</dd>"
+        f"<dt>{html.escape(str(key) if files else str(key).replace('_', ' '))}</dt><dd>{_fact(key, value)}</dd>"
         for key, value in content.items()
         if value not in (None, "", [], {})
     )
     return f"<dl>{rows}</dl>"
 
 
-def _fact(value: Any) -> str:
+def _fact(key: str, value: Any) -> str:
     if isinstance(value, Mapping):
-        return _facts(value)
+        return _facts(value, files=key == "files")
     if isinstance(value, list) and not any(isinstance(one, list | Mapping) for one in value):
         return html.escape(", ".join("none" if one is None else str(one) for one in value))
     return html.escape(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

@@ -338,8 +338,8 @@ def figures(
     weights
         A network of the user's own that draws them instead of the shipped one; see :class:`g3an.gallery.Gallery`.
     out
-        Folder for PNG, PDF, GIF and ``manifest.json``; by default ``figures/``, or ``figures-<name of the weights>/``
-        in the current folder when there are own weights, which never replace the project's figures.
+        Folder for PNG, PDF, GIF and ``manifest.json``; by default that of :func:`figures_folder`: own weights
+        never replace the project's figures.
     jobs
         Notebooks that run at the same time, each in a process of its own; 1: here, one after the other.
     say
@@ -439,8 +439,15 @@ def figures(
 
 
 def figures_folder(weights: str = "", out: str | Path | None = None) -> Path:
-    """Where :func:`figures` draws: ``out``, else ``figures-NAME/`` here for own weights, else the project's folder."""
-    return Path(out) if out else Path(f"figures-{Path(weights).stem}") if weights else project_root() / "figures"
+    """Where :func:`figures` draws: ``out``, else ``figures-NAME/`` here for own weights, else the project's folder.
+
+    NAME is that of the weights or, where these have the name that every run gives them, of the run's folder.
+    """
+    if out or not weights:
+        return Path(out) if out else project_root() / "figures"
+    path = Path(weights)
+    name = path.absolute().parent.name if path.stem in ("generator", "best") else path.stem
+    return Path(f"figures-{name or path.stem}")
 
 
 @dataclass(frozen=True)

@@ -272,6 +272,29 @@ def test_a_card_says_at_which_category_its_origin_was_held():
     assert "weights aaaaaaaaaaaa, trained for 7 steps" in plain
 
 
+def test_what_is_no_card_that_ships_is_one_sentence(shipped, tmp_path):
+    for file in shipped.parent.iterdir():
+        shutil.copy(file, tmp_path)
+    card = read(shipped)
+    del card["training"], card["curve"]
+    (tmp_path / shipped.name).write_text(json.dumps(card))
+    with pytest.raises(G3ANError, match=r"tiny\.json is no card that ships: it lacks training, curve\."):
+        cards.describe(tmp_path / shipped.name, few())
+
+
+def test_a_card_speaks_of_categories_only_where_there_are_some():
+    found = read(WEIGHTS_FOLDER / "uva-nemo-sim.json")["measured"]
+    assert not any(" c" + end in line for line in cards._measured(found, False) for end in (":", " fixed"))
+    assert any("z_a and c fixed" in line for line in cards._measured(found, True))
+    probed = cards._measured(found | {"diversity_probe": 0.5}, True)
+    assert any(line.endswith("(as the probe of people sees them: 0.50);") for line in probed)
+
+
+@pytest.mark.parametrize("path", sorted(WEIGHTS_FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_a_shipped_card_is_of_its_weights(path):
+    assert read(path)["weights_hash"] == load_generator(path).weights_hash, "measure anew: g3an.cards.describe"
+
+
 @pytest.mark.parametrize("path", sorted(WEIGHTS_FOLDER.glob("*.json")), ids=lambda path: path.stem)
 def test_a_shipped_card_for_people_is_that_for_programs(path):
     assert path.with_suffix(".md").read_text(encoding="utf-8") == cards._markdown(read(path))

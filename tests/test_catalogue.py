@@ -75,8 +75,11 @@ def generator(generators) -> Generator:
 class Page:
     """What a figure passes to :func:`g3an.plotting.draw_panels`."""
 
-    def __init__(self, panels: list[Panel], caption: str, provenance: str, stamp: str, **layout: int) -> None:
-        self.panels, self.caption, self.provenance, self.stamp, self.layout = panels, caption, provenance, stamp, layout
+    def __init__(
+        self, panels: list[Panel], caption: str, provenance: str, stamp: str, title: str, **layout: int
+    ) -> None:
+        self.panels, self.caption, self.provenance, self.stamp = panels, caption, provenance, stamp
+        self.title, self.layout = title, layout
 
 
 @pytest.fixture
@@ -127,7 +130,12 @@ def test_every_entry_is_complete(figure):
     if figure.id.startswith("fig"):
         assert (kind, int(number)) == ("Figure", int(figure.id[3:5]))
     assert figure.title and len(figure.alt) > 60 and figure.alt.endswith(".")
-    assert not any(sign in figure.name + figure.title + figure.alt for sign in ("{", "}", "None"))
+    words = figure.name + figure.title + figure.alt + figure.playing
+    assert not any(sign in words for sign in ("{", "}", "None"))
+    assert bool(figure.playing) == figure.animated
+    if figure.animated:
+        assert len(figure.playing) > 60 and figure.playing.endswith(".")
+        assert not re.search(r"\b(row|rows|down)\b", figure.playing), "an animation has no rows of frames"
     drawn_by_hand = figure.id in {"table1", "fig01", "fig02"}
     assert bool(figure.weights) == figure.animated == bool(figure.seeds) == (not drawn_by_hand)
     assert json.loads(json.dumps(figure.defaults)).keys() == figure.defaults.keys()
@@ -135,6 +143,7 @@ def test_every_entry_is_complete(figure):
     assert any(f'"{figure.id}"' in "".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
 
 
+CHOSEN = "chosen among the first twenty-four"
 PAGES = [figure for figure in CATALOGUE.values() if figure.weights and "longer" not in figure.id]
 
 
@@ -146,8 +155,11 @@ def test_every_page_is_captioned_and_says_where_it_comes_from(figure, compose):
     assert not re.search(r"\{(?![am]_\d)", page.caption), "a brace is not filled in"
     assert page.caption.count("*") % 2 == 0 and page.caption.count("$") % 2 == 0
     assert data in page.provenance and "0123456789ab." in page.provenance
-    assert page.provenance.endswith(f"Seeds: {figure.told().seeds}.") and "chosen by looking" in page.provenance
-    assert page.stamp == ""
+    assert page.provenance.endswith(f"Seeds: {figure.told().seeds}.") and CHOSEN in page.provenance
+    assert page.stamp == "" and page.title == f"{figure.number}: {figure.told().title}"
+    assert ("in each sub-figure" in page.caption.lower()) <= (len(page.panels) > 1)
+    manipulated = figure.notebook.startswith(("08", "09"))
+    assert page.provenance.startswith("Beside each row, the value that takes the place") == manipulated
     assert [panel.label[:3] for panel in page.panels] == [f"{letter}: " for letter in "abcdef"[: len(page.panels)]]
     assert all(panel.videos.shape[1:] == (16, 64, 64, 3) for panel in page.panels)
 
@@ -267,7 +279,8 @@ def test_longer_videos_fill_rows_of_sixteen_and_play_to_the_end(generator, monke
         frames = panel.videos.reshape(-1, 64, 64, 3)
         assert agree(frames[:length], video) and np.all(frames[length:] == 255)
     assert still[1].rows == ("1–16", "17–24") and tiles.videos.shape[:2] == (4, 48)
-    assert np.array_equal(tiles.videos[0, 16:32], tiles.videos[0, :16]), "a shorter video begins again"
+    assert (tiles.videos[0, 16:] == tiles.videos[0, 15]).all(), "a shorter video stands still at its end"
+    assert not (tiles.videos[3, 16:] == tiles.videos[3, 15]).all() and tiles.rows[0] == "a: 16 frames"
     with pytest.raises(G3ANError, match=r"makes videos of 16, 24, 32, 40, 48, 56, … frames, not \[20\]"):
         draw("extra_weizmann_longer", generator, lengths=[16, 20])
 
@@ -338,9 +351,10 @@ def test_simulated_data_and_smoke_runs_are_called_that(compose):
 def test_a_figure_in_words_follows_its_parameters():
     told = CATALOGUE["fig08"].told(dimension=20, values=[-2.0, 2.0], subjects=[5])
     assert told.name == "fig08_mug_appearance_21st" and told.title.endswith("21st dimension")
-    assert told.alt.startswith("One panel for one person") and "down the two rows" in told.alt
+    assert told.alt.startswith("One panel of generated (simulated) video frames for one person; down the two rows")
+    assert told.playing.startswith("One panel of generated (simulated) videos for one person; in those")
     assert "the 21st dimension of the appearance code takes the values −2 and +2" in told.alt
-    assert told.seeds == "z_a 5, z_m 3" and CATALOGUE["fig08"].told().seeds.endswith("z_m 3, chosen by looking")
+    assert told.seeds == "z_a 5, z_m 3" and CATALOGUE["fig08"].told().seeds.endswith(f"z_m 3, {CHOSEN}")
     assert CATALOGUE["fig08"].told(network()).seeds == "z_a 1 and 23, z_m 3", "chosen for another network"
     others = CATALOGUE["fig04"].told(motions=[1, 2, 3], categories=["happy"])
     assert "One panel" in others.alt and "happy (a)" in others.alt and "three rows" in others.alt
@@ -370,12 +384,25 @@ def test_figures_are_asked_for_by_number_or_name():
         select(["4", "99"])
     with pytest.raises(G3ANError, match=r"no figure 'tabel1'\. Did you mean 'table1'"):
         select(["tabel1"])
+    for nothing in ([","], [""], ["", ","]):
+        with pytest.raises(G3ANError, match=r"^No figure is named by '.*'; try 4"):
+            select(nothing)
 
 
 def test_dimensions_and_actions_in_words():
     words = ["first", "tenth", "11th", "13th", "21st", "22nd", "103rd", "111th", "128th"]
     assert [ordinal(k) for k in (0, 9, 10, 12, 20, 21, 102, 110, 127)] == words
     assert spelled("wave1") == "one-hand waving" and spelled("smile") == "smile"
+
+
+def test_names_of_the_user_s_are_no_formulas():
+    made = network(ModelConfig.from_preset("small", widths=(8,) * 5, attention_after=(), classes=("a$b", "*c*")))
+    made.card = {"dataset": "my $ set"}  # type: ignore[assignment]
+    figures = own_figures(own_cast(made, "mine.safetensors"))
+    for name in ("own_generation1", "own_switch"):
+        drawn = draw(figures[name], made)
+        words = " ".join(text.get_text() for text in drawn.still.texts)
+        assert "aSb" in words and "\N{ASTERISK OPERATOR}c\N{ASTERISK OPERATOR}" in words and "my S set data" in words
 
 
 # --- What is refused --------------------------------------------------------------------------------------------------

@@ -70,6 +70,7 @@ def test_the_manifest_tells_the_truth(name):
     assert sorted(entry["files"]) == sorted(f"{figure.name}{suffix}" for suffix in suffixes)
     assert {file: sha256(FIGURES / file) for file in entry["files"]} == entry["files"]
     assert all(entry[part] == getattr(figure, part) for part in ("number", "title", "caption", "alt", "seeds"))
+    assert entry.get("playing", "") == figure.playing
     assert entry["notebook"] == f"notebooks/{figure.notebook}.ipynb"
     assert (FIGURES.parent / entry["notebook"]).is_file()
 
@@ -105,6 +106,24 @@ def test_redrawing_gives_the_committed_picture(name, threads, tmp_path, monkeypa
         assert np.abs(new - committed).max() <= ALLOWED, path.name
     again = read_json(tmp_path / "manifest.json")[name]
     assert {**again, "files": None} == {**entry, "files": None} and again["files"].keys() == entry["files"].keys()
+
+
+@pytest.mark.parametrize("name", [name for name, figure in CATALOGUE.items() if figure.animated])
+def test_the_pdf_holds_the_frames_of_the_png(name):
+    raw = pytest.importorskip("pypdfium2.raw", reason="pypdfium2 reads the PDFs")
+    from pypdfium2 import PdfDocument
+
+    stem = FIGURES / CATALOGUE[name].told().name
+    [png] = frames(stem.with_suffix(".png"))
+    with PdfDocument(stem.with_suffix(".pdf")) as document:
+        [page] = document
+        rows = list(page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE]))
+        assert len(rows) > 3
+        for row in rows:
+            left, _, _, top = row.get_bounds()
+            strip = np.asarray(row.get_bitmap().to_pil().convert("RGB"), np.int16)[::-1]  # stored upside down
+            x, y = round(left * 200 / 72), round((page.get_height() - top) * 200 / 72)
+            assert (png[y : y + strip.shape[0], x : x + strip.shape[1]] == strip).all()
 
 
 def test_the_comparison_notices_other_weights_and_other_codes(tmp_path):

@@ -44,7 +44,7 @@ def test_own_weights_draw_the_figures_of_the_data_set_under_its_own_name(own, sh
     gallery = Gallery("mug", own, save_to=str(tmp_path / "out"))
     assert gallery.datasets == ["mug"]
     gallery.show("fig08", values=[0.0], subjects=[])
-    [(drawn, _, moving)] = shown
+    [(drawn, _, moving, _)] = shown
     assert isinstance(drawn, Drawn) and not moving
     words = " ".join(text.get_text() for text in drawn.still.texts)
     assert "MUG dataset." in words and "simulated" not in words

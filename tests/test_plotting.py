@@ -21,6 +21,7 @@ from g3an.catalogue import CATALOGUE
 from g3an.errors import G3ANError
 from g3an.latents import Effects
 from g3an.plotting import (
+    END_MS,
     FRAME_MS,
     Drawn,
     Panel,
@@ -60,6 +61,12 @@ def decoded(content: bytes) -> np.ndarray:
     """(frames, H, W, 3) of a picture."""
     with Image.open(io.BytesIO(content)) as image:
         return np.stack([np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(image)])
+
+
+def durations(content: bytes) -> list[int]:
+    """Of each frame of an animation, in milliseconds."""
+    with Image.open(io.BytesIO(content)) as image:
+        return [frame.info["duration"] for frame in ImageSequence.Iterator(image)]
 
 
 def places(picture: np.ndarray, part: np.ndarray) -> list[tuple[int, int]]:
@@ -231,8 +238,9 @@ def test_gif_and_animated_png_play_for_ever_at_the_same_pace():
     for content, kind in ((gif_bytes(animation), "GIF"), (apng_bytes(animation), "PNG")):
         with Image.open(io.BytesIO(content)) as image:
             assert image.format == kind and image.n_frames == len(animation) and image.info["loop"] == 0
-            durations = [frame.info["duration"] for frame in ImageSequence.Iterator(image)]
-        assert durations == [FRAME_MS] * len(animation)
+        assert durations(content) == [FRAME_MS] * len(animation)
+    for content in (gif_bytes(animation, END_MS), apng_bytes(animation, END_MS)):
+        assert durations(content) == [FRAME_MS] * (len(animation) - 1) + [END_MS]
     assert (decoded(gif_bytes(animation)) == decoded(apng_bytes(animation))).all()
 
 
@@ -249,6 +257,15 @@ def test_a_gif_has_the_right_colours_and_does_not_flicker():
     assert (shown[:, :, :20] == shown[0, :, :20]).all() and (shown[:, 30:] == 255).all()
     assert np.abs(shown.astype(int) - many).mean() < 25
     assert not (shown[1, :, 20:] == shown[0, :, 20:]).all()
+
+
+def test_a_gif_keeps_the_colour_of_what_is_small():
+    walls = np.random.default_rng(0).integers(90, 160, (8, 96, 96, 1), np.uint8).repeat(3, -1)
+    lips = walls.copy()
+    lips[:, 40:44, 40:48] = (170, 30, 40)  # in 32 of 9,216 pixels
+    shown = decoded(gif_bytes(lips)).astype(int)
+    assert np.abs(shown[:, 40:44, 40:48] - (170, 30, 40)).max() <= 8
+    assert np.abs(shown - lips).mean() < 4
 
 
 def test_enlarging_repeats_pixels():
@@ -273,7 +290,8 @@ def test_saving_writes_the_pictures_and_enters_them_in_the_manifest(tmp_path):
             "title": figure.title,
             "caption": figure.caption,
             "alt": figure.alt,
-            "seeds": "z_a 23, z_m 5 and 13, chosen by looking",
+            "playing": figure.playing,
+            "seeds": "z_a 23, z_m 5 and 13, chosen among the first twenty-four",
             "notebook": "notebooks/07_conditional_generation.ipynb",
             "parameters": {"weights": "weizmann", "motions": [1, 2]},
             "weights": "weizmann",
@@ -345,9 +363,11 @@ def test_notebooks_get_the_picture_with_its_description_and_the_animation_when_a
     assert [(one.data, one.format, one.alt) for one in shown] == [(jpeg_bytes(drawn.still), "jpeg", "Noise.")]
     show(drawn, "Noise.", moving=True)
     assert [one.alt for one in shown[1:]] == ["Noise.", "The same videos, playing. Noise."]
-    assert shown[2].data == apng_bytes(drawn.animation)
+    assert shown[2].data == apng_bytes(drawn.animation, END_MS)
     show(Drawn(drawn.still), "Noise.", moving=True)
     assert len(shown) == 4 and shown[3].data == png_bytes(drawn.still), "a diagram keeps its lines"
+    show(drawn, "Noise.", moving=True, playing="Noise that moves.")
+    assert [one.alt for one in shown[4:]] == ["Noise.", "Noise that moves."]
     with Image.open(io.BytesIO(jpeg_bytes(drawn.still))) as picture:
         apart = np.abs(np.asarray(picture, int) - decoded(png_bytes(drawn.still))[0])
     assert picture.mode == "RGB" and apart.mean() < 16, "noise is the worst that can be asked of it"

@@ -15,6 +15,7 @@ from nbformat.v4 import new_code_cell, new_output
 from PIL import Image
 
 from g3an import report
+from g3an.errors import G3ANError
 
 
 class Page(HTMLParser):
@@ -57,6 +58,7 @@ def figure(name: str, **changes) -> SimpleNamespace:
         "title": "People <waving>",
         "caption": "On Weizmann: *first* of $z_a$.",
         "alt": 'Rows of "people"',
+        "playing": 'People who "wave"',
         "notebook": "07_draw",
         "weights": "weizmann",
         "animated": True,
@@ -106,16 +108,37 @@ def test_nothing_comes_from_a_network(site):
 def test_the_gallery_shows_each_figure_with_its_origin(site):
     text = (site / "index.html").read_text()
     page = Page(text)
-    [image] = page.all("img")
+    [image] = [image for image in page.all("img") if image["src"] == "figures/a.png"]
     assert (image["alt"], image["width"], image["height"]) == ('Rows of "people"', "6", "4")
     [button] = page.all("button")
-    assert button["data-gif"] == "figures/a.gif"
+    assert button["data-gif"] == "figures/a.gif" and button["data-playing"] == 'People who "wave"'
     assert button["style"] == "aspect-ratio: 6 / 4", "it would change its size when it begins to move"
     assert "People &lt;waving&gt;" in text and "On Weizmann: <em>first</em> of <span" in text
     assert "<i>z</i><sub>a</sub>" in text
     assert "c0ffee" in text and "Seeds: z_a 4." in text and "notebooks/07_draw.html#a" in text
     assert "Not drawn yet" in text  # figure b
     assert 'name="viewport"' in text and '<html lang="en">' in text
+
+
+@pytest.mark.parametrize("content", ["[]", '{"a": 3}', '{"a": {"files": 3}}'])
+def test_a_damaged_manifest_is_one_sentence(site, project, content):
+    (project / "figures" / "manifest.json").write_text(content)
+    with pytest.raises(G3ANError, match=r"manifest\.json is damaged: it should hold an entry for each figure"):
+        report.build()
+    assert (site / "index.html").is_file(), "the report of before is lost"
+
+
+def test_a_damaged_picture_is_named(site, project):
+    (project / "figures" / "a.png").write_bytes(b"no picture")
+    with pytest.raises(G3ANError, match=r"^a\.png of the figures is damaged: it is no picture\. Delete figures/a\.png"):
+        report.build()
+    assert (site / "index.html").is_file(), "the report of before is lost"
+
+
+def test_a_network_of_the_user_s_is_shown_without_its_curve(project, site):
+    page = report.build(cards={"mine": {"dataset": "prepared", "curve": [{"step": 1}], "clips_seen": 7}})
+    text = page.read_text()
+    assert "<summary>mine</summary>" in text and "<dt>clips seen</dt><dd>7</dd>" in text and "curve" not in text
 
 
 def test_a_notebook_page_links_its_figures_and_draws_formulas(site):

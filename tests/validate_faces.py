@@ -1,15 +1,20 @@
-"""Longer checks of the simulated faces, run by ``make validate``: it draws the test people once, in minutes.
+"""Longer checks of the simulated faces and of all cards, run by ``make validate``: it draws test people, in minutes.
 
 Expressions that a classifier cannot tell apart, or people that a probe takes for each other, would make every figure
-and measure of the networks that learn from them worthless. And what a weights card says was measured is measured again.
+and measure of the networks that learn from them worthless. And what a weights card says was measured is measured again,
+of Weizmann where its clips are: in ``../shared/data/weizmann``, or where ``WEIZMANN`` says.
 """
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from g3an.cards import measured
 from g3an.checkpoints import load_generator, shipped
 from g3an.data import open_dataset
 from g3an.data.faces.dataset import FaceDataset
@@ -40,9 +45,24 @@ def test_test_people_are_told_apart(data, seen):
 @pytest.mark.parametrize("name", [name for name, card in shipped().items() if card["dataset"] in SETS])
 def test_the_card_s_measurements_are_measured_again(name):
     card = shipped()[name]
-    again = measure(load_generator(name), card["dataset"]).to_dict()
-    assert again.keys() == card["measured"].keys()
-    for key, value in card["measured"].items():
+    check(card["measured"], measure(load_generator(name), card["dataset"]).to_dict())
+
+
+def test_the_card_of_real_clips_is_measured_again():
+    root = Path(os.environ.get("WEIZMANN") or Path(__file__).parents[2] / "shared" / "data" / "weizmann")
+    if not root.is_dir():
+        pytest.skip(f"{root} is not there; WEIZMANN can name another folder of Weizmann's clips")
+    card = shipped()["weizmann"]
+    steps = card["training"]["clip_steps"]
+    again = measured(load_generator("weizmann"), open_dataset("weizmann", str(root), split="all"), steps)
+    assert again is not None
+    check(card["measured"], again.to_dict())
+
+
+def check(card: dict, again: dict) -> None:
+    """That a card states what was measured again."""
+    assert again.keys() == card.keys()
+    for key, value in card.items():
         pairs = [(value, again[key])] if not isinstance(value, dict) else [(value[k], again[key][k]) for k in value]
         for stated, found in pairs:
             # Another machine rounds the last bits of a video otherwise, which can turn a clip or two of 1,000.

@@ -30,6 +30,7 @@ SIDE = 16
 """Of the two pictures, in cells."""
 
 REAL_CLIPS = 720
+"""That the probes learn from and generated clips are set against: 20 of each person and action of Weizmann."""
 
 DAMPED = 1.0
 """Variance that :func:`person_probe` adds to all directions, in mean variances. Of pairs of real clips of one held-out
@@ -130,6 +131,11 @@ class ActionReader(Reader):
         Real clips, from whose actions a probe learns.
     classes
         Of the network that is read, whose order counts.
+
+    Raises
+    ------
+    G3ANError
+        The classes are not those of the data.
     """
 
     names, motions, category = (*LOOKS, *MOVES), MOVES, "action"
@@ -173,7 +179,7 @@ def _moves(videos: Tensor) -> np.ndarray:
 
 
 def action_probe(moves: np.ndarray, actions: np.ndarray) -> Pipeline:
-    """A fitted classifier of :func:`where_it_moves`."""
+    """A fitted classifier of :func:`where_it_moves` ``(B, 256)`` into ``actions`` ``(B,)``, whole numbers."""
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
     return probe.fit(moves, actions)
 
@@ -208,8 +214,18 @@ def person_probe(stays: np.ndarray, actions: np.ndarray, who: np.ndarray) -> np.
     return directions / np.sqrt(variances.clip(min=0) + added)
 
 
-def held_out_pairs(stays: np.ndarray, actions: np.ndarray, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distances between clips of one action, of one person and of two, by a :func:`person_probe` that saw neither.
+def held_out_probes(stays: np.ndarray, actions: np.ndarray, who: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """:data:`HELD_OUT` parts of the people, each with a :func:`person_probe` that learned from all others.
+
+    Parameters
+    ----------
+    stays, actions, who
+        As for :func:`person_probe`.
+
+    Returns
+    -------
+    list of tuple
+        For each part, which clips are of its people ``(B,)``, and the probe ``(768, 768)``.
 
     Raises
     ------
@@ -220,11 +236,29 @@ def held_out_pairs(stays: np.ndarray, actions: np.ndarray, who: np.ndarray) -> t
     parts = min(HELD_OUT, len(people) // 2)
     if parts < 2:
         raise G3ANError(f"Telling people apart whom a probe never saw needs four people or more, not {len(people)}.")
-    pairs = []
-    for part in range(parts):
-        out = np.isin(who, people[part::parts])
-        probe = person_probe(stays[~out], actions[~out], who[~out])
-        pairs.append(_pairs(stays[out] @ probe, actions[out], who[out]))
+    outs = [np.isin(who, people[part::parts]) for part in range(parts)]
+    return [(out, person_probe(stays[~out], actions[~out], who[~out])) for out in outs]
+
+
+def held_out_pairs(stays: np.ndarray, actions: np.ndarray, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distances between clips of one action, of one person and of two, by a :func:`person_probe` that saw neither.
+
+    Parameters
+    ----------
+    stays, actions, who
+        As for :func:`person_probe`.
+
+    Returns
+    -------
+    tuple
+        Distances of pairs of one person, and of pairs of two.
+
+    Raises
+    ------
+    G3ANError
+        As :func:`held_out_probes`.
+    """
+    pairs = [_pairs(stays[out] @ probe, actions[out], who[out]) for out, probe in held_out_probes(stays, actions, who)]
     same, different = zip(*pairs, strict=True)
     return np.concatenate(same), np.concatenate(different)
 
@@ -274,16 +308,19 @@ def measure_actions(
         With the frame steps of training, and every person.
     people, motions
         Numbers of z_a, and of z_m for each z_a and category.
+    seed
+        Of the codes and of the choice of real clips.
 
     Returns
     -------
     Report
         ``category_accuracy_data`` is that of :func:`leave_one_person_out`. The identity threshold is minus a distance
-        behind :func:`person_probe`, fixed on :func:`held_out_pairs`; pairs are of one action. Diversity is that of
-        :func:`what_stays` itself. ``motion_variance`` is that of :func:`where_it_moves` and of :func:`when_it_moves`,
-        all numbers together, and of each of :data:`MOVES`. Where and how much a person moves is mostly who it is: how
-        tall, how far from the camera, in what clothes; ``motion_variance_person``, the variance over real clips of one
-        person, says how much.
+        behind :func:`held_out_probes`, fixed on :func:`held_out_pairs`, and each of these probes judges the generated
+        clips; pairs are of one action. Diversity is that of :func:`what_stays` itself, ``diversity_probe`` that behind
+        the probes, over that of pairs of held-out people. ``motion_variance`` is that of :func:`where_it_moves` and of
+        :func:`when_it_moves`, all numbers together, and of each of :data:`MOVES`. Where and how much a person moves is
+        mostly who it is: how tall, how far from the camera, in what clothes; ``motion_variance_person``, the variance
+        over real clips of one person, says how much.
 
     Raises
     ------
@@ -319,12 +356,14 @@ def measure_actions(
 
     same, different = held_out_pairs(stays, actions, who)
     threshold = float(np.quantile(different, FALSE_ACCEPTS))
-    groups = (made_stays @ person_probe(stays, actions, who)).reshape(people, kinds, motions, -1)
+    # Each of the probes that the threshold comes from judges all generated clips; shares are means over them.
+    seen = [made_stays @ probe for _, probe in held_out_probes(stays, actions, who)]
+    groups = np.stack([behind.reshape(people, kinds, motions, -1) for behind in seen])
     first, second = np.triu_indices(motions, 1)
-    within = np.sqrt(np.square(groups[:, :, first] - groups[:, :, second]).mean(3))
+    within = np.sqrt(np.square(groups[:, :, :, first] - groups[:, :, :, second]).mean(4))
     between = np.triu_indices(people, 1)
-    strangers = np.stack([distances(group)[between] for group in groups[:, :, 0].swapaxes(0, 1)])
-    # How unlike people look is told by plain pictures.
+    strangers = np.stack([distances(one[:, kind, 0])[between] for one in groups for kind in range(kinds)])
+    # How unlike people look is told by plain pictures, too, in which nothing is learned.
     by_kind = made_stays.reshape(people, kinds, motions, -1)[:, :, 0].swapaxes(0, 1)
     spread = np.mean([distances(group)[between].mean() for group in by_kind])
     real_spread = _pairs(stays, actions, who)[1].mean()
@@ -351,6 +390,7 @@ def measure_actions(
         same_person=float((within < threshold).mean()),
         told_apart=float((strangers >= threshold).mean()),
         diversity=float(spread / real_spread),
+        diversity_probe=float(strangers.mean() / different.mean()),
         motion_energy=motion_energy,
         noise_energy=noise,
         movement_energy=motion_energy * (1 - made_noise) / max(1 - noise, 1e-12),
@@ -366,7 +406,7 @@ def _variance(groups: Sequence[np.ndarray] | np.ndarray) -> float:
 
 
 def distances(features: np.ndarray) -> np.ndarray:
-    """Root mean square difference of all pairs: ``(n, n)``."""
+    """Root mean square difference of all pairs of ``(n, numbers)``: ``(n, n)``."""
     squares = np.square(features).sum(1)
     products = squares[:, None] + squares - 2 * features @ features.T
     return np.sqrt(np.maximum(products, 0) / features.shape[1])

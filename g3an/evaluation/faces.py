@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from g3an.allotment import STILL
 from g3an.data import open_dataset
 from g3an.data.faces.motion import COURSES
 from g3an.data.layouts import EXPRESSIONS
@@ -26,6 +25,9 @@ from g3an.latents import Codes, generate, normal
 
 FALSE_ACCEPTS = 0.01
 """Share of pairs of different test people that may pass as one."""
+
+STILL = 0.25
+"""Share of a clip's pixels, those that change least, that are taken for still: of Weizmann's frames most are wall."""
 
 MOVES = ("peak", "onset", "yaw", "pitch", "roll", "yaw_drift", "blink")
 """What is read of a clip's motion: see :func:`moves`."""
@@ -47,8 +49,9 @@ class Report:
         The share of pairs of generated clips with one z_a and c and two z_m that lie above it.
     told_apart
         The share of pairs of generated clips with one c and two z_a that do not lie above it.
-    diversity
-        Mean distance (1 - cosine) between people, generated over data.
+    diversity, diversity_probe
+        Mean distance (1 - cosine) between people, generated over data. Of people in action, where it is one of plain
+        pictures, there is another, as the identity probe sees them; else None.
     motion_energy
         Mean absolute change from frame to frame, generated over data.
     noise_energy
@@ -75,6 +78,7 @@ class Report:
     motion_variance: dict[str, float]
     clips: int
     motion_variance_person: dict[str, float] = field(default_factory=dict)
+    diversity_probe: float | None = None
     noise_energy: float | None = None
     movement_energy: float | None = None
 
@@ -240,7 +244,7 @@ def energy(videos: Tensor) -> float:
 def noise_energy(videos: Tensor) -> float:
     """The share of :func:`energy` that is noise of the camera, which a wall has, too.
 
-    It is what all pixels would have if each changed as much as the quartile of its clip's pixels, the lower one.
+    It is what all pixels would have if each changed as much as the quantile :data:`STILL` of its clip's pixels does.
     """
     change = videos.diff(dim=2).abs().mean((1, 2)).flatten(1)
     return float(change.quantile(STILL, dim=1).mean(dtype=torch.float64)) / max(energy(videos), 1e-12)
