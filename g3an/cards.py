@@ -219,6 +219,7 @@ def _markdown(card: dict[str, Any]) -> str:
         f"another person; {near['nearer']:.1%} of {near['samples']} samples are nearer than 95 % of those.",
         *([f"- **Axes of z_a**: {card['axes']} (`g3an/axes.py`)."] if "axes" in card else []),
         *_measured(card.get("measured"), bool(config["classes"])),
+        *(f"- **Short of its aim**: {what}." for what in short_of_aims(card.get("measured"))),
         *(f"- **Limit**: {limit}" for limit in card["limits"]),
         "",
         "![Four samples, each above the training clips nearest to it, in pixels and in features.]"
@@ -273,6 +274,35 @@ def _measured(found: dict[str, Any] | None, conditional: bool) -> list[str]:
         shown = f"{found['category_accuracy']:.1%} ({whose}: {found['category_accuracy_data']:.1%})"
         lines.insert(1, f"  - {what} read as asked for: {shown};")
     return lines
+
+
+AIMS = {
+    "category_accuracy": ("categories read as asked for", 0.9, 1.0),
+    "same_person": ("pairs of two z_m with one z_a that are taken for one person", 0.95, 1.0),
+    "diversity": ("distance between people, generated over data", 0.8, 1.2),
+    "diversity_probe": ("the same distance as the probe of people sees it", 0.8, 1.2),
+    "motion_energy": ("motion energy, generated over data", 0.75, 1.25),
+}
+"""What a network that ships should reach, from and to; a card says where it does not."""
+LEAST_VARIANCE = 0.5
+"""Of the data's variance within a class, what each factor of motion should have over z_m."""
+
+
+def short_of_aims(found: dict[str, Any] | None) -> list[str]:
+    """In which measurements (:meth:`g3an.evaluation.faces.Report.to_dict`) a network falls short of :data:`AIMS`."""
+    if found is None:
+        return []
+    short = []
+    for name, (what, least, most) in AIMS.items():
+        value = found.get(name)
+        if value is not None and not least <= value <= most:
+            aim = f"at least {least:g}" if value < least else f"at most {most:g}"
+            short.append(f"{what}, {value:.3g} (aim: {aim})")
+    few = [f"{name.replace('_', ' ')} {share:.3g}" for name, share in found["motion_variance"].items()
+           if share < LEAST_VARIANCE]  # fmt: skip
+    if few:
+        short.append(f"variance over z_m, over the data's within a class: {', '.join(few)} (aim: {LEAST_VARIANCE:g})")
+    return short
 
 
 def _how(steps: int, training: dict[str, Any]) -> str:

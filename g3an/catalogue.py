@@ -347,7 +347,7 @@ def _draw_generation(
 
 # --- Manipulation (Figs. 8 to 15) -------------------------------------------------------------------------------------
 
-_REPLACED = "Beside each row, the value that takes the place of the code's own. "
+_REPLACED = "Each value takes the place of the code's own. "
 
 
 def _draw_appearance(

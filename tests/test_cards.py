@@ -290,6 +290,21 @@ def test_a_card_speaks_of_categories_only_where_there_are_some():
     assert any(line.endswith("(as the probe of people sees them: 0.50);") for line in probed)
 
 
+def test_a_card_says_by_itself_what_falls_short():
+    good = {"category_accuracy": 0.9, "same_person": 1.0, "diversity": 1.2, "motion_energy": 0.75}
+    good |= {"motion_variance": {"onset": 0.5}, "diversity_probe": None}
+    assert cards.short_of_aims(good) == []
+    assert cards.short_of_aims(None) == [] == cards.short_of_aims(good | {"category_accuracy": None})
+    bad = {"same_person": 0.949, "diversity": 1.21, "motion_energy": 0.749}
+    bad["motion_variance"] = {"onset": 0.49, "yaw": 2}
+    assert cards.short_of_aims(good | bad) == [
+        "pairs of two z_m with one z_a that are taken for one person, 0.949 (aim: at least 0.95)",
+        "distance between people, generated over data, 1.21 (aim: at most 1.2)",
+        "motion energy, generated over data, 0.749 (aim: at least 0.75)",
+        "variance over z_m, over the data's within a class: onset 0.49 (aim: 0.5)",
+    ]
+
+
 @pytest.mark.parametrize("path", sorted(WEIGHTS_FOLDER.glob("*.json")), ids=lambda path: path.stem)
 def test_a_shipped_card_is_of_its_weights(path):
     assert read(path)["weights_hash"] == load_generator(path).weights_hash, "measure anew: g3an.cards.describe"

@@ -159,7 +159,7 @@ def test_every_page_is_captioned_and_says_where_it_comes_from(figure, compose):
     assert page.stamp == "" and page.title == f"{figure.number}: {figure.told().title}"
     assert ("in each sub-figure" in page.caption.lower()) <= (len(page.panels) > 1)
     manipulated = figure.notebook.startswith(("08", "09"))
-    assert page.provenance.startswith("Beside each row, the value that takes the place") == manipulated
+    assert page.provenance.startswith("Each value takes the place of the code") == manipulated
     assert [panel.label[:3] for panel in page.panels] == [f"{letter}: " for letter in "abcdef"[: len(page.panels)]]
     assert all(panel.videos.shape[1:] == (16, 64, 64, 3) for panel in page.panels)
 

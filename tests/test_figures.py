@@ -136,4 +136,5 @@ def test_the_comparison_notices_other_weights_and_other_codes(tmp_path):
     other_weights = draw("fig06", generator)
     for drawn in (other_codes, other_weights):
         (tmp_path / "other.png").write_bytes(png_bytes(drawn.still))
-        assert np.abs(frames(tmp_path / "other.png") - committed).max() > ALLOWED
+        rows = slice(32, 32 + 128)  # the first video: what is written below differs anyway
+        assert np.abs(frames(tmp_path / "other.png")[:, rows] - committed[:, rows]).max() > ALLOWED
