@@ -224,9 +224,12 @@ def test_one_of_two_workers_is_killed(notebook, write, project):
 def test_a_killed_sweep_leaves_nothing_running_and_resumes(notebook, write, project, how):
     marks = project / "marks"
     marks.mkdir()
-    runs = {"quick": {"x": 1}, "long": {"x": 2, "wait": 60}}
-    path = write({"notebook": str(notebook), "parameters": {"marks": str(marks)}, "runs": runs})
-    command = [sys.executable, "-m", "g3an", "sweep", str(path), "--workers", "2", "--out", "out"]
+
+    def plan(wait: int) -> Path:
+        runs = {"quick": {"x": 1}, "long": {"x": 2, "wait": wait}}
+        return write({"notebook": str(notebook), "parameters": {"marks": str(marks)}, "runs": runs})
+
+    command = [sys.executable, "-m", "g3an", "sweep", str(plan(60)), "--workers", "2", "--out", "out"]
     sweep = subprocess.Popen(command, cwd=project, stderr=subprocess.PIPE, text=True)
     quick = project / "out" / "quick" / "run.json"
     wait_for(lambda: (sweep_results.read_record(quick.parent) or {}).get("status") == "finished", sweep)
@@ -240,7 +243,7 @@ def test_a_killed_sweep_leaves_nothing_running_and_resumes(notebook, write, proj
         assert statuses(project / "out") == {"quick": "finished", "long": "interrupted"}
     assert not psutil.wait_procs(children, timeout=20)[1]
     before = quick.stat().st_mtime_ns
-    path.write_text(path.read_text().replace("60", "0"))
+    plan(0)
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "1 of 2 runs are finished already." in done.stdout and "[2/2] long: finished in" in done.stdout

@@ -291,16 +291,16 @@ def test_cards_measure_weizmann_at_the_pace_of_the_training(monkeypatch):
 
 def test_the_card_tells_actions_from_expressions(run):
     found = run(like_the_data).to_dict()
-    text = "\n".join(cards._measured(found))
+    text = "\n".join(cards._measured(found, True))
     assert "actions read as asked for: 100.0% (real clips of people whom the probe did not know: 100.0%)" in text
     assert "test person" not in text and f"{found['clips']:,} generated clips" in text
     assert f"taken for two people in {found['told_apart']:.1%} of pairs" in text
     found["motion_variance"]["rise"], found["motion_variance_person"]["rise"] = 1.2, 0.5
-    text = "\n".join(cards._measured(found))
+    text = "\n".join(cards._measured(found, True))
     assert "within a class (in brackets that over real clips of one person): where it moves " in text
     assert "rise 1.20 (0.50)" in text
     faces = {**found, "motion_variance": {"peak": 0.5}, "motion_variance_person": {}}
-    text = "\n".join(cards._measured(faces))
+    text = "\n".join(cards._measured(faces, True))
     assert "expressions read as asked for" in text and "test person" in text
     assert "within a class: peak 0.50." in text
 

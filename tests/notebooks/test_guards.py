@@ -86,8 +86,9 @@ def test_few_cells_escape_the_comparison(path):
 
 @each_notebook
 def test_outputs_hold_no_path_of_a_machine_and_no_times(path):
-    text = path.read_text(encoding="utf-8")
-    assert not re.search(r"/(home|root|Users|tmp|work)/[^\s\"']", text)
+    # Pictures are left out: among millions of letters of base64 any short word comes up.
+    text = re.sub(r'"image/\w+": "[^"]*"', "", path.read_text(encoding="utf-8"))
+    assert len(text) > 1000 and not re.search(r"/(home|root|Users|tmp|work)/[^\s\"']", text)
     assert "iopub.execute_input" not in text and '"papermill"' not in text
 
 
