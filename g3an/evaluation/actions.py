@@ -240,26 +240,14 @@ def held_out_probes(stays: np.ndarray, actions: np.ndarray, who: np.ndarray) -> 
     return [(out, person_probe(stays[~out], actions[~out], who[~out])) for out in outs]
 
 
-def held_out_pairs(stays: np.ndarray, actions: np.ndarray, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distances between clips of one action, of one person and of two, by a :func:`person_probe` that saw neither.
+def held_out_pairs(
+    probes: Sequence[tuple[np.ndarray, np.ndarray]], stays: np.ndarray, actions: np.ndarray, who: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances of pairs of clips of one action, of one person and of two, each by the probe that saw neither.
 
-    Parameters
-    ----------
-    stays, actions, who
-        As for :func:`person_probe`.
-
-    Returns
-    -------
-    tuple
-        Distances of pairs of one person, and of pairs of two.
-
-    Raises
-    ------
-    G3ANError
-        As :func:`held_out_probes`.
+    ``probes`` are those of :func:`held_out_probes` for the same clips.
     """
-    pairs = [_pairs(stays[out] @ probe, actions[out], who[out]) for out, probe in held_out_probes(stays, actions, who)]
-    same, different = zip(*pairs, strict=True)
+    same, different = zip(*(_pairs(stays[out] @ probe, actions[out], who[out]) for out, probe in probes), strict=True)
     return np.concatenate(same), np.concatenate(different)
 
 
@@ -326,7 +314,7 @@ def measure_actions(
     ------
     G3ANError
         The network's categories are not those of the data, the data lack people (see :func:`leave_one_person_out` and
-        :func:`held_out_pairs`) or stand still, or the network makes what is no clip.
+        :func:`held_out_probes`) or stand still, or the network makes what is no clip.
     """
     classes = generator.config.classes
     if set(classes) != set(data.classes):
@@ -354,10 +342,11 @@ def measure_actions(
     wanted = np.tile(np.repeat([data.classes.index(name) for name in classes], motions), people)
     made_moves, made_stays = where_it_moves(made), what_stays(made)
 
-    same, different = held_out_pairs(stays, actions, who)
+    probes = held_out_probes(stays, actions, who)
+    same, different = held_out_pairs(probes, stays, actions, who)
     threshold = float(np.quantile(different, FALSE_ACCEPTS))
     # Each of the probes that the threshold comes from judges all generated clips; shares are means over them.
-    seen = [made_stays @ probe for _, probe in held_out_probes(stays, actions, who)]
+    seen = [made_stays @ probe for _, probe in probes]
     groups = np.stack([behind.reshape(people, kinds, motions, -1) for behind in seen])
     first, second = np.triu_indices(motions, 1)
     within = np.sqrt(np.square(groups[:, :, :, first] - groups[:, :, :, second]).mean(4))

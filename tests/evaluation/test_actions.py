@@ -241,7 +241,8 @@ def bending(people: int, clips: int = 12) -> tuple[np.ndarray, np.ndarray, np.nd
 
 def test_a_person_who_bends_is_known_by_a_probe_that_learned_from_others():
     stays, kinds, who = bending(9)
-    same, different = actions.held_out_pairs(stays, kinds, who)
+    probes = actions.held_out_probes(stays, kinds, who)
+    same, different = actions.held_out_pairs(probes, stays, kinds, who)
     assert len(same) == 9 * 66 and len(different) == 9 * 144, "pairs of one third of the people, three times"
     assert same.max() < np.quantile(different, 0.01)
     plain, alike = actions.distances(stays), who[:, None] == who
@@ -255,7 +256,7 @@ def test_no_pair_is_judged_by_a_probe_that_knows_either(monkeypatch):
     probe, distances = actions.person_probe, actions.distances
     monkeypatch.setattr(actions, "person_probe", lambda x, k, w: learned.append(set(w)) or probe(x, k, w))
     monkeypatch.setattr(actions, "distances", lambda x: judged.append(len(x)) or distances(x))
-    actions.held_out_pairs(stays, kinds, who)
+    actions.held_out_pairs(actions.held_out_probes(stays, kinds, who), stays, kinds, who)
     everybody = set(who)
     assert [len(everybody - known) for known in learned] == [count // 12 for count in judged] == [3, 2, 2]
     assert set.union(*(everybody - known for known in learned)) == everybody
@@ -263,7 +264,7 @@ def test_no_pair_is_judged_by_a_probe_that_knows_either(monkeypatch):
 
 def test_people_who_cannot_be_held_out_are_refused():
     with pytest.raises(G3ANError, match="needs four people or more, not 3"):
-        actions.held_out_pairs(*bending(3))
+        actions.held_out_probes(*bending(3))
     stays, kinds, who = bending(4)
     with pytest.raises(G3ANError, match="No two clips of one person"):
         actions.person_probe(np.zeros_like(stays), kinds, who)
