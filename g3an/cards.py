@@ -24,7 +24,6 @@ from g3an.evaluation.faces import Report, measure
 from g3an.evaluation.stored import extractors_of
 from g3an.files import atomic_write, read_json, write_json
 from g3an.neighbours import nearest_clips
-from g3an.reconstruction import NOISE
 
 
 def ship(
@@ -190,6 +189,7 @@ def _markdown(card: dict[str, Any]) -> str:
     places = ", ".join(f"G3_{place}" for place in config["attention_after"]) or "nowhere"
     changes = card.get("training_changes", [])
     whose = "every person" if card["data"].get("split", "all") == "all" else "train people only"
+    more = f", and {training['extra_people']} people drawn beyond the set" if training["extra_people"] else ""
     between, own = nearest["person_to_nearest_other_person"], nearest["sample_to_nearest_training_clip"]
     lines = [
         f"# Weights `{card['name']}`",
@@ -199,7 +199,7 @@ def _markdown(card: dict[str, Any]) -> str:
         f"categories {', '.join(config['classes']) or 'none'}; "
         "half precision, spectral norm folded in.",
         f"- **Data**: {card['data']['name']}, {card['data']['videos']} videos of {card['data']['people']} people, "
-        f"{whose}; clips of {training['clip_length']} frames, step {training['clip_steps']}"
+        f"{whose}{more}; clips of {training['clip_length']} frames, step {training['clip_steps']}"
         f"{', mirrored at random' if training['mirror'] else ''}.",
         f"- **Licence of the data**: {card['licence']}",
         f"- **Training**: {card['steps']:,} steps of {training['batch']} clips ({card['clips_seen']:,} clips), "
@@ -352,7 +352,13 @@ def _gave_back(steps: int, training: dict[str, Any]) -> list[str]:
         )
         read_from = "it and from its known courses"
     near = f"; these codes are kept near N(0, 1) (weight {training['normality']:g})" if training["normality"] else ""
-    blurred = f"; in training noise of {training['look_noise']:g} was added" if training["look_noise"] > NOISE else ""
+    usual = TrainConfig.from_profile("faces")
+    stirred = [
+        f"{training[f'{name}_noise']:g} to {code}"
+        for name, code in (("look", "looks"), ("motion", "z_m"))
+        if training[f"{name}_noise"] != getattr(usual, f"{name}_noise")
+    ]
+    blurred = f"; in training noise was added, {' and '.join(stirred)}" if stirred else ""
     if training["known_looks"]:
         people = (
             f"the first {len(APPEARANCE)} numbers of z_a are what a simulated person was drawn from, turned so that "

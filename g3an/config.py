@@ -148,7 +148,7 @@ class TrainConfig:
         :mod:`g3an.reconstruction`. It needs ``together`` 4, the perceptual judge and no mirroring.
     reading
         Weight of what a reader of expressions sees in clips that are given back and not in the real ones; for simulated
-        faces, whose factors it learns first. See :meth:`g3an.evaluation.factors.FactorNetwork.unlike`.
+        faces, whose factors it learns first. See :meth:`g3an.evaluation.factors.Seen.unlike`.
     following
         Weight of how far a clip that is given back is from the courses of the real one: how strong the expression is,
         how the head turns and whether the lids close, frame by frame, as that reader and one of lids see it. z_m is
@@ -157,6 +157,8 @@ class TrainConfig:
         Into how many numbers of z_a people's looks go, where clips are given back; and the standard deviation of the
         noise that is added to these in training. Fewer numbers leave the people closer together: a draw from N(0, 1)
         is then more like somebody, and less a blend.
+    motion_noise
+        Standard deviation of the noise that is added to z_m of clips that are given back.
     known_looks
         Whether z_a of simulated people is not learned but is the factors that they were drawn from, turned so that
         the first numbers change most: a draw from N(0, 1) is then somebody of the same kind, and no blend. See
@@ -184,6 +186,9 @@ class TrainConfig:
     r1, r1_every
         Weight of the gradient penalty on real clips (0, as in the released code: none), and the steps from one to the
         next; the weight is multiplied by the latter.
+    extra_people
+        Of a simulated set, so many more people than it has, drawn likewise, with one clip each: a network that has met
+        few people blurs those between them. Nothing is measured on these.
     split
         Whose videos: ``all``, ``train`` (without the fifth of the people kept for tests), or ``auto``, which is
         ``train`` for the simulated sets, whose test people everything is measured on, and ``all`` for others.
@@ -225,6 +230,7 @@ class TrainConfig:
     following: float = 0.0
     looks: int = 64
     look_noise: float = 0.1
+    motion_noise: float = 0.1
     known_looks: bool = False
     normality: float = 0.0
     flicker: float = 0.0
@@ -234,6 +240,7 @@ class TrainConfig:
     augment: tuple[str, ...] = ()
     r1: float = 0.0
     r1_every: int = 8
+    extra_people: int = 0
     split: str = "auto"
     clip_length: int = 16
     clip_steps: tuple[int, ...] = (2,)
@@ -338,8 +345,8 @@ CONV_MODES = ("1p2d", "2p1d", "3d")
 AUGMENTATIONS = ("colour", "translation", "cutout")
 
 NEVER_NEGATIVE = ("learning_rate_g", "learning_rate_d", "cooling", "diversity", "perception", "reconstruction",
-                  "reconstruction_alone", "reading", "following", "look_noise", "normality", "flicker", "movement",
-                  "r1", "workers", "seed")  # fmt: skip
+                  "reconstruction_alone", "reading", "following", "look_noise", "motion_noise", "normality", "flicker",
+                  "movement", "extra_people", "r1", "workers", "seed")  # fmt: skip
 """Settings that may be 0: weights of losses, learning rates (which then hold still), counts."""
 
 MODEL_PRESETS = {

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from g3an.data.faces.dataset import FaceDataset
-from g3an.evaluation.factors import FactorNetwork
+from g3an.evaluation.factors import FactorNetwork, Seen
 from g3an.evaluation.lids import BLINK, Lids
 
 READ_FRAMES = 8
@@ -47,20 +47,19 @@ class Follower:
         self.spread, self.within = self.spread.to(device), self.within.to(device)
         return self
 
-    def lost(self, real: Tensor, made: Tensor, courses: Tensor) -> Tensor:
-        """Near 1 where courses and blinks are not given back at all, near 0 where they are; gradients flow to ``made``.
+    def lost(self, real: Seen, made: Seen, video: Tensor, courses: Tensor) -> Tensor:
+        """Near 1 where courses and blinks are not given back at all, near 0 where they are; gradients flow to the made.
 
-        The mean of :meth:`FactorNetwork.astray` without blinks and of :meth:`Lids.astray`: blinks, which take longest
-        to learn, have half of the weight.
+        The mean of :meth:`Seen.astray` without blinks and of :meth:`Lids.astray`: blinks, which take longest to learn,
+        have half of the weight.
 
         Parameters
         ----------
         real, made
-            Clips ``(B, 3, T, 64, 64)`` in [-1, 1]; T 8, every second frame in order, or a multiple of it.
+            What the reader sees in :data:`READ_FRAMES` frames of each clip, evenly apart and in order.
+        video
+            These frames of the made clips, ``(B, 3, 8, 64, 64)`` in [-1, 1].
         courses
-            Known ones of the same frames, ``(B, 5, T)``.
+            Known ones of the same frames, ``(B, 5, 8)``.
         """
-        every = real.shape[2] // READ_FRAMES
-        real, made, courses = real[:, :, ::every], made[:, :, ::every].float(), courses[:, :, ::every]
-        turned = self.reader.astray(real, made, self.spread, self.within)
-        return (turned + self.lids.astray(made, courses[:, BLINK])) / 2
+        return (real.astray(made, self.spread, self.within) + self.lids.astray(video, courses[:, BLINK])) / 2

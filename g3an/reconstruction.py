@@ -34,8 +34,6 @@ TOLD_FRAMES = 16
 """Frames of a clip, evenly apart, of which components of motion are read; and of which courses are told."""
 MOTIONS = 128
 """Components of motion that z_m is read from."""
-NOISE = 0.1
-"""Standard deviation added to z_m, so that the generator learns the room between motions too."""
 LEAST_GAIN, LEAST_LOOK_GAIN = 0.05, 0.4
 LEAST_VARIANCE = 1e-3
 """Added before whitening, as a share of the mean variance: no number is blown up from nothing."""
@@ -319,9 +317,11 @@ class Encoder(nn.Module):
 
 def noisy(
     z_a: Tensor, z_m: Tensor, z_a_dim: int, random: torch.Generator, share: tuple[int, int] = (0, 1),
-    look_noise: float = NOISE,
+    look_noise: float = 0.1, motion_noise: float = 0.1,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Codes with noise: z_a filled up to ``(batch, z_a_dim)``; ``random`` is on the CPU, for any device.
+    """Codes with noise, so that the generator learns the room between them too; ``random`` is on the CPU.
+
+    z_a is filled up to ``(batch, z_a_dim)``.
 
     ``share`` (k, n) says that this is the batch of the k-th of n processes: they take their parts of one draw.
     """
@@ -331,7 +331,7 @@ def noisy(
         return torch.randn((processes, len(z_a), width), generator=random)[place].to(z_a)
 
     rest = noise(z_a_dim - z_a.shape[1])
-    return torch.cat([z_a + look_noise * noise(z_a.shape[1]), rest], 1), z_m + NOISE * noise(z_m.shape[1])
+    return torch.cat([z_a + look_noise * noise(z_a.shape[1]), rest], 1), z_m + motion_noise * noise(z_m.shape[1])
 
 
 def _white(rows: Tensor, shares: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -46,7 +46,7 @@ from g3an.evaluation.factors import FactorNetwork, fit_moves, load_factors, save
 from g3an.evaluation.lids import fit_lids, load_lids, save_lids
 from g3an.evaluation.sliced import sliced_wasserstein
 from g3an.files import atomic_write, read_json, write_json
-from g3an.following import Follower
+from g3an.following import READ_FRAMES, Follower
 from g3an.generator import Generator
 from g3an.perception import Perception, PerceptualDiscriminator, diversity_loss
 from g3an.reconstruction import MOTION_RATE, PEOPLE_RATE, Encoder, Quiet, flicker, likeness, movement, noisy, turn_looks
@@ -55,7 +55,8 @@ WITHOUT_EFFECT = frozenset(("profile", "steps", "workers", "log_every", "checkpo
                             "compared_clips"))  # fmt: skip
 CHANGEABLE = frozenset(("learning_rate_g", "learning_rate_d", "cooling", "ema_decay", "augment", "image_frames", "r1",
                         "r1_every", "diversity", "reconstruction", "reconstruction_alone", "reading", "look_noise",
-                        "normality", "flicker", "movement", "frozen_norms", "statistics_passes"))  # fmt: skip
+                        "motion_noise", "normality", "flicker", "movement", "frozen_norms",
+                        "statistics_passes"))  # fmt: skip
 """What a resumed run may have otherwise than before: what leaves its network alone, and what the card then records.
 ``following``, too, if it was above 0 and stays so."""
 
@@ -363,7 +364,7 @@ def train(
     with accelerator.main_process_first():  # simulated faces are drawn at first use, by one process
         data = open_dataset(
             dataset_name, root, split=split, length=config.clip_length, steps=config.clip_steps, mirror=config.mirror,
-            seed=config.seed,
+            seed=config.seed, extra_people=config.extra_people,
         )  # fmt: skip
     data.require_lengths()
     fingerprint = data.fingerprint()
@@ -463,9 +464,13 @@ def train(
         if origins and not state and origins[-1].get("training"):
             before = TrainConfig.from_dict(origins[-1]["training"])
             learned_from = origins[-1].get("dataset", dataset_name)
-            if config.known_looks and before.known_looks and learned_from != dataset_name:
+            others = learned_from != dataset_name or before.extra_people != config.extra_people
+            if config.known_looks and before.known_looks and others:
                 of: Split = "all" if before.split == "all" else "train"
-                theirs = open_dataset(learned_from, root, split=of, length=before.clip_length, steps=before.clip_steps)
+                theirs = open_dataset(
+                    learned_from, root, split=of, length=before.clip_length, steps=before.clip_steps,
+                    extra_people=before.extra_people,
+                )  # fmt: skip
                 turn_looks(generator, theirs, before.seed, encoder.axes)
             if before.reconstruction:
                 # Older cards do not say how many people there were.
@@ -563,7 +568,9 @@ def train(
                     if follower is not None:
                         told = batch["courses"][first:].to(accelerator.device)
                     read = encoder(real[first:], batch["index"][first:].to(accelerator.device), c_read, told)
-                    read_a, read_m = noisy(read[0], read[1], model.z_a_dim, noise, share, config.look_noise)
+                    read_a, read_m = noisy(
+                        read[0], read[1], model.z_a_dim, noise, share, config.look_noise, config.motion_noise
+                    )
                 z_a, z_m = torch.cat([z_a[:first], read_a]), torch.cat([z_m[:first], read_m])
                 c = None if c is None or c_read is None else torch.cat([c[:first], c_read])
                 looked_at = torch.randint(ALONE_FRAMES, (share[1], len(real) - first, 2), generator=noise)[share[0]]
@@ -796,11 +803,16 @@ def _lost(
             losses[name] = compare(real, made)
             lost = lost + weight * losses[name]
     if reader is not None:
-        losses["reading"] = reader.unlike(real, made.float())
+        every = slice(None, None, real.shape[2] // READ_FRAMES)
+        some = made[:, :, every].float()
+        with torch.no_grad():
+            seen = reader.seen(real[:, :, every])
+        found = reader.seen(some)
+        losses["reading"] = seen.unlike(found)
         lost = lost + config.reading * losses["reading"]
-    if follower is not None and told is not None:
-        losses["courses"] = follower.lost(real, made, told)
-        lost = lost + config.following * losses["courses"]
+        if follower is not None and told is not None:
+            losses["courses"] = follower.lost(seen, found, some, told[:, :, every])
+            lost = lost + config.following * losses["courses"]
     return config.reconstruction * lost
 
 

@@ -241,7 +241,10 @@ def test_a_card_says_what_of_z_a_was_known():
     assert "these codes are kept near N(0, 1) (weight 10). Clips are compared by pixels" in line
     assert "has a code that is learned" not in line
     assert "rates falling over the last 50 steps" in cards._how(100, training)
-    assert "by how pixels change" not in line
+    assert "by how pixels change" not in line and "noise was added" not in line
+    stirred = training | {"look_noise": 0.05, "motion_noise": 0.2}
+    (noise,) = cards._gave_back(1, stirred)
+    assert "heeding; in training noise was added, 0.05 to looks and 0.2 to z_m, so the first" in noise
     for allotted in (False, True):
         steady = {"flicker": 1.0, "reading": 0.0, "allotted": allotted}
         (line,) = cards._gave_back(100, TrainConfig.from_profile("faces", **steady).to_dict())

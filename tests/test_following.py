@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from g3an import following
@@ -13,10 +14,11 @@ from g3an.config import ModelConfig, TrainConfig
 from g3an.data.faces.dataset import FaceDataset
 from g3an.data.faces.motion import COURSES
 from g3an.data.faces.sets import videos
-from g3an.evaluation.factors import FactorNetwork
+from g3an.evaluation.factors import FactorNetwork, Seen
 from g3an.evaluation.lids import BLINK, Lids
 from g3an.following import Follower
-from g3an.training import _Told, train
+from g3an.perception import Perception
+from g3an.training import _lost, _Told, train
 
 
 @pytest.fixture(scope="module")
@@ -48,37 +50,57 @@ def test_the_courses_of_a_batch_are_those_of_its_clips(faces):
     assert torch.equal(batch["video"], torch.stack([epoch[k]["video"] for k in range(4)]))
 
 
-def test_what_is_lost_has_gradients_and_sees_frames_half_as_many(faces, follower):
+def test_what_is_lost_has_gradients_and_is_of_courses_and_blinks(faces, follower):
+    epoch = faces.epoch(0, 2)
+    real = torch.stack([epoch[k]["video"][:, ::2] for k in range(2)])
+    courses = torch.stack([faces.courses(epoch[k])[:, ::2] for k in range(2)])
+    made, seen = real.flip(2).clone().requires_grad_(), follower.reader.seen(real)
+    lost = follower.lost(seen, follower.reader.seen(made), made, courses)
+    lost.backward()
+    assert made.grad is not None and made.grad.abs().sum((1, 3, 4)).min() > 0
+    same, blinks = follower.lost(seen, seen, real, courses), follower.lids.astray(real, courses[:, BLINK])
+    assert same.item() == pytest.approx(blinks.item() / 2, rel=1e-4) and same < lost
+
+
+def test_of_whole_clips_a_reader_sees_every_second_frame(faces, follower):
     epoch = faces.epoch(0, 2)
     real = torch.stack([epoch[k]["video"] for k in range(2)])
     courses = torch.stack([faces.courses(epoch[k]) for k in range(2)])
-    made = real.flip(2).clone().requires_grad_()
-    lost = follower.lost(real, made, courses)
-    lost.backward()
-    assert made.grad is not None and (made.grad[:, :, ::2].abs().sum() > 0) and not made.grad[:, :, 1::2].any()
-    half = follower.lost(real[:, :, ::2], real.flip(2)[:, :, ::2], courses[:, :, ::2])
-    assert half.item() == pytest.approx(lost.item(), rel=1e-4)
-    same = follower.lost(real, real, courses)
-    blinks = follower.lids.astray(real[:, :, ::2], courses[:, BLINK, ::2])
-    assert same.item() == pytest.approx(blinks.item() / 2, rel=1e-4)
+    encoder = SimpleNamespace(lost=lambda real, made, index: torch.zeros(()), near=lambda frames: frames)
+    config = TrainConfig.from_profile("faces", reading=1.0, following=1.0)
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    for every in (1, 2):
+        made = real.flip(2)[:, :, ::every].clone().requires_grad_()
+        losses: dict[str, Tensor] = {}
+        _lost(
+            encoder, torch.zeros(2, dtype=torch.long), torch.zeros(2, 2, dtype=torch.long), Perception(),  # type: ignore[arg-type]
+            follower.reader, follower, config, losses, real[:, :, ::every], made, courses[:, :, ::every],
+        )  # fmt: skip
+        (losses["reading"] + losses["courses"]).backward()
+        assert made.grad is not None
+        found.append((losses["reading"], losses["courses"], made.grad[:, :, :: 2 // every]))
+        assert not made.grad[:, :, 1::2].any() or every == 2
+    assert all(torch.allclose(one, other, rtol=1e-4, atol=1e-7) for one, other in zip(*found, strict=True))
 
 
-def test_each_course_counts_by_its_variance_and_what_changes_by_its_own(monkeypatch):
+def test_each_course_counts_by_its_variance_and_what_changes_by_its_own():
     """A network that gives back nothing but the means is astray by 1, however small the courses are."""
-    reader = FactorNetwork().eval()
     within = torch.tensor([0.3, 0.05, 0.8, 0.4, 0.2])
     level = torch.tensor([0.1, 0.1, 8.0, 4.0, 2.0])
     torch.manual_seed(0)
     real = torch.randn(256, 5, 1) * level[:, None] + torch.randn(256, 5, 50) * within[:, None]
     made, spread = torch.zeros(256, 5, 50), (level**2 + within**2).sqrt()
-    monkeypatch.setattr(FactorNetwork, "forward", lambda self, courses: SimpleNamespace(course=courses))
-    assert reader.astray(real, made, spread, within).item() == pytest.approx(1, abs=0.05)
+
+    def astray() -> float:
+        return Seen((), real).astray(Seen((), made), spread, within).item()
+
+    assert astray() == pytest.approx(1, abs=0.05)
     made[:, 1] = real[:, 1]
-    assert reader.astray(real, made, spread, within).item() == pytest.approx(0.8, abs=0.05)
+    assert astray() == pytest.approx(0.8, abs=0.05)
     spread[3] = within[3] = torch.inf
-    assert reader.astray(real, made, spread, within).item() == pytest.approx(0.6, abs=0.05), "it does not count"
+    assert astray() == pytest.approx(0.6, abs=0.05), "it does not count"
     made[:, 2] = real[:, 2].mean(1, keepdim=True)
-    assert reader.astray(real, made, spread, within).item() == pytest.approx(0.5, abs=0.05), "the change is missing"
+    assert astray() == pytest.approx(0.5, abs=0.05), "the change is missing"
 
 
 @pytest.mark.parametrize("alone", [2, 0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from copy import deepcopy
+from dataclasses import replace
 from functools import partialmethod
 from pathlib import Path
 
@@ -25,7 +26,6 @@ from g3an.reconstruction import (
     LEAST_LOOK_GAIN,
     MOTIONS,
     NEAR,
-    NOISE,
     Encoder,
     Quiet,
     first_weight,
@@ -137,8 +137,8 @@ def test_too_few_clips_are_a_clear_sentence(data):
 def test_noise_fills_z_a_up_and_blurs_what_is_known():
     z_a, z_m = noisy(torch.full((4000, 8), 3.0), torch.zeros(4000, 10), 128, torch.Generator().manual_seed(0))
     assert z_a.shape == (4000, 128) and z_m.shape == (4000, 10)
-    assert z_a[:, :8].mean() == pytest.approx(3, abs=0.01) and z_a[:, :8].std() == pytest.approx(NOISE, rel=0.05)
-    assert z_a[:, 8:].std() == pytest.approx(1, rel=0.05) and z_m.std() == pytest.approx(NOISE, rel=0.05)
+    assert z_a[:, :8].mean() == pytest.approx(3, abs=0.01) and z_a[:, :8].std() == pytest.approx(0.1, rel=0.05)
+    assert z_a[:, 8:].std() == pytest.approx(1, rel=0.05) and z_m.std() == pytest.approx(0.1, rel=0.05)
 
 
 def test_what_changes_counts_for_more_above_all_in_the_window(encoder):
@@ -255,11 +255,12 @@ def test_only_what_was_heard_before_is_quieted(data, tmp_path, monkeypatch, card
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.3])
-def test_the_noise_of_looks_is_a_setting(noise):
-    z_a, z_m = noisy(
-        torch.zeros(4000, 8), torch.zeros(4000, 10), 128, torch.Generator().manual_seed(0), look_noise=noise
-    )
-    assert z_a[:, :8].std() == pytest.approx(noise, rel=0.05) and z_m.std() == pytest.approx(NOISE, rel=0.05)
+def test_the_noise_of_each_code_is_a_setting(noise):
+    zeros = torch.zeros(4000, 8), torch.zeros(4000, 10), 128
+    for name, own, other in (("look_noise", 0, 1), ("motion_noise", 1, 0)):
+        codes = noisy(*zeros, torch.Generator().manual_seed(0), **{name: noise})
+        assert codes[own][:, :8].std() == pytest.approx(noise, rel=0.05)
+        assert codes[other][:, :8].std() == pytest.approx(0.1, rel=0.05)
 
 
 @pytest.mark.parametrize("looks", [3, 64])
@@ -291,6 +292,8 @@ def test_reconstruction_says_what_it_needs(wrong, need):
         TrainConfig.from_profile("smoke", reconstruction_alone=5)
     with pytest.raises(G3ANError, match=r"reading is 0\.5; it needs reconstruction"):
         TrainConfig.from_profile("smoke", reading=0.5)
+    with pytest.raises(G3ANError, match="extra_people is -1; it must be a finite number of at least 0"):
+        TrainConfig.from_profile("smoke", extra_people=-1)
     for name in ("flicker", "movement"):
         with pytest.raises(G3ANError, match=rf"{name} is 0\.5; it needs reconstruction"):
             TrainConfig.from_profile("smoke", **{name: 0.5})
@@ -530,9 +533,9 @@ def test_a_run_on_smiles_begins_from_one_on_expressions(faces, tmp_path, monkeyp
     monkeypatch.setattr(Encoder, "fit", partialmethod(Encoder.fit, count=160))
     config = TrainConfig.from_profile("faces", steps=1, batch=8, reading=0.0, known_looks=True, seed=3)
 
-    def run(name, model=CONFIG, **options):
-        model = ModelConfig.from_dict({**model.to_dict(), "classes": ()})
-        return train(tmp_path / name, name, None, model, config, progress=False, device="cpu", **options)
+    def run(name, folder=None, **options):
+        model = ModelConfig.from_dict({**CONFIG.to_dict(), "classes": ()})
+        return train(tmp_path / (folder or name), name, None, model, config, progress=False, device="cpu", **options)
 
     first = run("mug-sim")
     assert not turned
@@ -540,6 +543,9 @@ def test_a_run_on_smiles_begins_from_one_on_expressions(faces, tmp_path, monkeyp
     ((data, seed, axes),) = turned
     assert data is faces and seed == 3 and axes.shape == (len(APPEARANCE), len(APPEARANCE))
     assert (card["origins"][0]["dataset"], card["origins"][0]["category"]) == ("mug-sim", "happy")
+    config = replace(config, extra_people=4)
+    run("mug-sim", "more", begin=first)
+    assert len(turned) == 2 and turned[1][0] is faces, "of other people's looks the first axes are others"
     with pytest.raises(G3ANError, match="held at 'happy', but of what"):
         run("never", begin_category="happy")
     few = ModelConfig.from_dict({**CONFIG.to_dict(), "z_a_dim": 40})

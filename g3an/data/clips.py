@@ -231,7 +231,7 @@ class Epoch(Dataset[Clip]):
 
 def open_dataset(
     name: str, root: str | Path | None = None, *, split: Split = "all", length: int = 16, steps: Sequence[int] = (1,),
-    size: int = 64, mirror: bool = False, seed: int = 0, cached: bool = True,
+    size: int = 64, mirror: bool = False, seed: int = 0, cached: bool = True, extra_people: int = 0,
 ) -> ClipDataset:  # fmt: skip
     """Open a data set by name.
 
@@ -257,6 +257,9 @@ def open_dataset(
     cached
         Simulated faces are drawn once, on first use, in parallel and with a progress bar, and then read from the
         cache; False draws each clip when it is read. Other sizes than 64 are always drawn.
+    extra_people
+        Of a simulated set: so many more people than it has, drawn likewise, with one clip each. None of them is a test
+        person: with split ``train`` they come to the train people.
 
     Returns
     -------
@@ -266,8 +269,8 @@ def open_dataset(
     Raises
     ------
     G3ANError
-        An unknown name, a missing folder, a folder without videos, an empty split; for ``prepared`` also a clip or
-        an index that changed since it was written.
+        An unknown name, a missing folder, a folder without videos, an empty split; more people of a set that is not
+        simulated, or of another split; for ``prepared`` also a clip or an index that changed since it was written.
     """
     if name not in NAMES:
         raise G3ANError(f"Unknown data set {name!r}; there are {', '.join(NAMES[:-1])} and {NAMES[-1]}.")
@@ -275,8 +278,11 @@ def open_dataset(
         from g3an.data.faces.dataset import open_faces
 
         return open_faces(
-            name, root, split=split, cached=cached, size=size, length=length, steps=steps, mirror=mirror, seed=seed
-        )
+            name, root, split=split, cached=cached, size=size, extra_people=extra_people, length=length, steps=steps,
+            mirror=mirror, seed=seed,
+        )  # fmt: skip
+    if extra_people:
+        raise G3ANError(f"extra_people is {extra_people}; only simulated sets can have more people, and not {name}.")
 
     def build(
         readers: Sequence[Reader], sources: Sequence[str], labels: Sequence[str], subjects: Sequence[str],

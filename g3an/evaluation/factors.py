@@ -60,6 +60,48 @@ class Reading:
         return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What the network sees of what a face does in ``B`` clips of ``T`` frames, by which clips are compared.
+
+    Attributes
+    ----------
+    maps
+        Its last three maps and its features of all frames, ``(B * T, ...)`` each.
+    course
+        As of :class:`Reading`, ``(B, 5, T)``.
+    """
+
+    maps: tuple[Tensor, ...]
+    course: Tensor
+
+    def unlike(self, made: Seen) -> Tensor:
+        """How differently faces move in other clips, frame by frame; gradients flow to ``made``.
+
+        The mean absolute difference of the maps, each over that of these clips' frames from their mean: 0 for the same
+        clips.
+        """
+        pairs = zip(self.maps, made.maps, strict=True)
+        return torch.stack([(x - y).abs().mean() / (x - x.mean(0)).abs().mean() for x, y in pairs]).mean()
+
+    def astray(self, made: Seen, spread: Tensor, within: Tensor) -> Tensor:
+        """How far the courses of other clips are from these; gradients flow to ``made``.
+
+        The mean squared difference of the courses as the network reads them, over their variance, so that each counts
+        as much as any other; and that of the courses less their means over the clip, over the variance of these, so
+        that what changes in a clip counts as much as where it stands. 0 for the same clips, about 1 where nothing of
+        the courses is given back.
+
+        Parameters
+        ----------
+        spread, within
+            Standard deviation of each course over many frames, and over those of one clip, in its unit, ``(5,)``.
+        """
+        apart = made.course - self.course
+        changed = apart - apart.mean(2, keepdim=True)
+        return ((apart / spread[:, None]).square().mean() + (changed / within[:, None]).square().mean()) / 2
+
+
 class _Frames(nn.Module):
     """A frame ``(n, inputs, 64, 64)`` to ``(n, width)``."""
 
@@ -123,57 +165,44 @@ class FactorNetwork(nn.Module):
             return network(some.transpose(1, 2).flatten(0, 1)).unflatten(0, (count, -1)).transpose(1, 2)
 
         seen = seen_by(self.moved, _grey(videos))
-        moving = self.time(seen) + seen
+        moving = self._moving(seen)
         # What the face does at its strongest, and how far that is from its mean.
         clip = torch.cat([moving.amax(2), moving.amax(2) - moving.mean(2)], 1)
         chosen = torch.linspace(0, frames - 1, self.looked_at).round().long()
         look = seen_by(self.look, videos[:, :, chosen]).mean(2)
         return Reading(
             expression=self.expression(clip),
-            course=self.course(moving) * self.course_scale[:, None] + self.course_middle[:, None],
+            course=self._course(moving),
             identity=F.normalize(self.identity(look), dim=1),
             features=torch.cat([look, moving.mean(2), moving.std(2)], 1),
         )
 
-    def unlike(self, real: Tensor, made: Tensor) -> Tensor:
-        """How differently the network sees what the face does in two clips, frame by frame; gradients flow to ``made``.
-
-        The mean absolute difference of its last three maps and of its features, each over that of the real frames from
-        their mean: 0 for the same clips. Frames may be any of a clip's, in any order.
-        """
-        with torch.no_grad():
-            known = self._seen(real)
-        pairs = zip(known, self._seen(made), strict=True)
-        return torch.stack([(x - y).abs().mean() / (x - x.mean(0)).abs().mean() for x, y in pairs]).mean()
-
-    def astray(self, real: Tensor, made: Tensor, spread: Tensor, within: Tensor) -> Tensor:
-        """How far apart the courses of two clips are; gradients flow to ``made``.
-
-        The mean squared difference of the courses as the network reads them, over their variance, so that each counts
-        as much as any other; and that of the courses less their means over the clip, over the variance of these, so
-        that what changes in a clip counts as much as where it stands. 0 for the same clips, about 1 where nothing of
-        the courses is given back. Frames are in order and as far apart as those that it learned from.
+    def seen(self, videos: Tensor) -> Seen:
+        """What it sees of what a face does; see :class:`Seen`.
 
         Parameters
         ----------
-        real, made
-            Clips ``(B, 3, T, 64, 64)`` in [-1, 1].
-        spread, within
-            Standard deviation of each course over many frames, and over those of one clip, in its unit, ``(5,)``.
+        videos
+            ``(B, 3, T, 64, 64)`` in [-1, 1]. For courses the frames are in order and as far apart as those that it
+            learned from; without, they may be any of a clip's, in any order.
         """
-        with torch.no_grad():
-            known = self(real).course
-        apart = (self(made).course - known).float()
-        changed = apart - apart.mean(2, keepdim=True)
-        return ((apart / spread[:, None]).square().mean() + (changed / within[:, None]).square().mean()) / 2
-
-    def _seen(self, videos: Tensor) -> list[Tensor]:
-        x, maps = _grey(videos).transpose(1, 2).flatten(0, 1), []
+        count, maps = len(videos), []
+        x = _grey(videos).transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
         for number, layer in enumerate(self.moved.layers):
             x = layer(x)
             if number in (11, 17, 23):  # at the end of a resolution
-                maps.append(x)
-        return [*(seen.float() for seen in maps), self.moved.last(x.flatten(1)).float()]
+                maps.append(x.float())
+        last = self.moved.last(x.flatten(1))
+        moving = self._moving(last.unflatten(0, (count, -1)).transpose(1, 2))
+        return Seen((*maps, last.float()), self._course(moving).float())
+
+    def _moving(self, seen: Tensor) -> Tensor:
+        moving: Tensor = self.time(seen) + seen
+        return moving
+
+    def _course(self, moving: Tensor) -> Tensor:
+        course: Tensor = self.course(moving) * self.course_scale[:, None] + self.course_middle[:, None]
+        return course
 
     @torch.inference_mode()
     def read(self, videos: Tensor, batch: int = 32) -> Reading:

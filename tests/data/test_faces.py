@@ -330,6 +330,30 @@ def test_train_and_test_people_are_disjoint(tmp_path, short, monkeypatch) -> Non
     assert open_dataset("uva-nemo-sim", tmp_path, split="test", length=2, size=32).clip(0)["video"].shape[-1] == 32
 
 
+def test_more_people_than_a_set_has_come_to_its_train_people(tmp_path, short, monkeypatch) -> None:
+    plain, test = (open_dataset("mug-sim", cached=False, split=split, length=2) for split in ("train", "test"))
+    more = open_dataset("mug-sim", cached=False, split="train", length=2, extra_people=3)
+    new = ["mug-sim/person420", "mug-sim/person421", "mug-sim/person422"]
+    assert more.subjects == plain.subjects + new and more.split == "train"
+    assert more.sources[: len(plain)] == plain.sources and len(set(more.sources)) == len(more)
+    assert not set(more.subjects) & set(test.subjects) and more.fingerprint() != plain.fingerprint()
+    assert more.categories[-3:] == [0, 1, 2], "one clip each, of the expressions in turn"
+    clips = [more.clip(i, 0) for i in (0, len(plain), len(plain) + 1)]
+    for kind in ("appearance", "motion"):
+        assert torch.pdist(torch.stack([clip[kind] for clip in clips])).min() > 0.1  # type: ignore[literal-required]
+    monkeypatch.setattr(sets, "PEOPLE", 5)
+    few = open_dataset("mug-sim", tmp_path, split="train", length=2, extra_people=1)
+    assert {path.stem for path in tmp_path.glob("*/*.npy")} == {name[-9:] for name in few.subjects}
+    assert few.subjects[-1] == "mug-sim/person005" and len(np.load(next(tmp_path.glob("*/person005.npy")))) == 1
+    again = open_dataset("mug-sim", split="train", length=2, extra_people=1, cached=False)
+    assert all(torch.equal(few.clip(i)["video"], again.clip(i)["video"]) for i in (0, len(few) - 1))
+    for wrong in ({"split": "test", "extra_people": 1}, {"extra_people": -1}):
+        with pytest.raises(G3ANError, match=r"^extra_people is -?1; it must be 0 or more, and 0 for another split"):
+            open_dataset("mug-sim", cached=False, **wrong)
+    with pytest.raises(G3ANError, match="extra_people is 1; only simulated sets can have more people, and not shapes"):
+        open_dataset("shapes", extra_people=1)
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc, which only Linux has")
 def test_drawing_starts_no_thread_that_a_forked_worker_would_miss() -> None:
     script = (

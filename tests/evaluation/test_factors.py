@@ -99,14 +99,16 @@ def test_a_reader_of_motion_learns_alone_and_leaves_the_random_numbers(monkeypat
 def test_unlike_sees_what_a_face_does_and_not_its_colour():
     network, data = load_factors(), some_faces([0])
     sad, surprised = (data.clip(k)["video"][None] for k in (0, 2))
-    assert network.unlike(sad, sad) == 0
+    plain = network.seen(sad)
+    assert plain.unlike(plain) == 0 and torch.allclose(plain.course, network(sad).course, atol=1e-4)
     tinted = (sad * 0.8 + torch.tensor([0.1, 0.0, -0.1])[:, None, None, None]).requires_grad_()
-    near, far = network.unlike(sad, tinted), network.unlike(sad, surprised)
+    near, far = plain.unlike(network.seen(tinted)), plain.unlike(network.seen(surprised))
     assert 0 < 3 * near < far
     near.backward()
     assert tinted.grad is not None and tinted.grad.abs().sum() > 0
     frames = torch.tensor([7, 2, 11])
-    assert network.unlike(sad[:, :, frames], surprised[:, :, frames]) > 0
+    some, others = (network.seen(video[:, :, frames]) for video in (sad, surprised))
+    assert some.unlike(others) > 0 and [len(seen) for seen in some.maps] == [3] * 4
 
 
 def test_saved_and_loaded_it_reads_the_same(tmp_path):

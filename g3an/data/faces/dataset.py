@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -135,12 +136,19 @@ def _turned(values: np.ndarray, factors: tuple[Factor, ...], flip: bool) -> Tens
 
 
 def open_faces(
-    name: str, root: str | Path | None = None, *, split: Split = "all", cached: bool = True, size: int = 64, **how: Any
-) -> FaceDataset:
+    name: str, root: str | Path | None = None, *, split: Split = "all", cached: bool = True, size: int = 64,
+    extra_people: int = 0, **how: Any,
+) -> FaceDataset:  # fmt: skip
     """See :func:`g3an.data.open_dataset`; ``root`` is the folder of the cache."""
-    made = videos(name, size)
+    if extra_people < 0 or (extra_people and split not in ("train", "all")):
+        raise G3ANError(f"extra_people is {extra_people}; it must be 0 or more, and 0 for another split than train.")
+    of_set = videos(name, size)
+    chosen = chosen_subjects([video.subject for video in of_set], split)
+    every = videos(name, size, extra_people=extra_people)
+    made = [video for k, video in enumerate(every) if video.subject in chosen or k >= len(of_set)]
     if cached and size == 64:
-        chosen = chosen_subjects([video.subject for video in made], split)
-        cache = render(name, root, sorted({video.person for video in made if video.subject in chosen}))
-        made = videos(name, size, cache)
-    return FaceDataset(name, made, split=split, size=size, **how)
+        cache = render(name, root, sorted({video.person for video in made}))
+        made = [replace(video, cache=cache) for video in made]
+    data = FaceDataset(name, made, size=size, **how)
+    data.split = split
+    return data

@@ -27,7 +27,10 @@ PEOPLE = 420
 """Of each set; a fifth are test people."""
 
 CLIPS_PER_PERSON = 6
-"""``mug-sim``: one of each expression. ``uva-nemo-sim``: three spontaneous smiles, three posed ones."""
+"""``mug-sim``: one of each expression. ``uva-nemo-sim``: three spontaneous smiles, three posed ones.
+
+Who is drawn beyond the set, to learn from, has one clip: a network learns more from six people than from six clips.
+"""
 
 CLASSES = {"mug-sim": EXPRESSIONS, "uva-nemo-sim": ("smile",)}
 
@@ -49,7 +52,8 @@ class FaceVideo:
     @property
     def person(self) -> int:
         """Number of the person, from 0."""
-        return self.index // CLIPS_PER_PERSON
+        beyond = self.index - PEOPLE * CLIPS_PER_PERSON
+        return PEOPLE + beyond if beyond >= 0 else self.index // CLIPS_PER_PERSON
 
     @property
     def subject(self) -> str:
@@ -81,13 +85,21 @@ class FaceVideo:
         if self.cache is not None and self.size == 64:
             path = cached_file(self.cache, self.dataset, self.person)
             if path.exists():
-                return np.array(np.load(path, mmap_mode="r")[self.index % CLIPS_PER_PERSON][list(frames)])
+                return np.array(np.load(path, mmap_mode="r")[self.index - clips_of(self.person)[0]][list(frames)])
         return draw_video(self.dataset, self.appearance(), self.motion(), frames, self.size)
 
 
-def videos(dataset: str, size: int = 64, cache: Path | None = None) -> list[FaceVideo]:
-    """All videos of a set, person after person."""
-    return [FaceVideo(dataset, index, size, cache) for index in range(PEOPLE * CLIPS_PER_PERSON)]
+def clips_of(person: int) -> range:
+    """Numbers of a person's clips."""
+    if person < PEOPLE:
+        return range(person * CLIPS_PER_PERSON, (person + 1) * CLIPS_PER_PERSON)
+    number = PEOPLE * CLIPS_PER_PERSON + person - PEOPLE
+    return range(number, number + 1)
+
+
+def videos(dataset: str, size: int = 64, cache: Path | None = None, extra_people: int = 0) -> list[FaceVideo]:
+    """All videos of a set, person after person; then those of so many people beyond it, one of each."""
+    return [FaceVideo(dataset, index, size, cache) for index in range(PEOPLE * CLIPS_PER_PERSON + extra_people)]
 
 
 def draw_video(
@@ -144,13 +156,12 @@ def default_cache() -> Path:
 
 
 def cached_file(cache: Path, dataset: str, person: int) -> Path:
-    """Where the clips of one person lie: uint8 ``(CLIPS_PER_PERSON, FRAMES, 64, 64, 3)``."""
+    """Where the clips of one person lie: uint8 ``(len(clips_of(person)), FRAMES, 64, 64, 3)``."""
     return cache / f"{dataset}-{version()}" / f"person{person:03d}.npy"
 
 
 def _draw_person(path: Path, dataset: str, person: int) -> int:
-    first = person * CLIPS_PER_PERSON
-    clips = [FaceVideo(dataset, index).read(range(FRAMES)) for index in range(first, first + CLIPS_PER_PERSON)]
+    clips = [FaceVideo(dataset, index).read(range(FRAMES)) for index in clips_of(person)]
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
         np.save(file, np.stack(clips))
     return len(clips)
@@ -169,7 +180,7 @@ def render(
     cache
         Folder, by default :func:`default_cache`; a whole set takes 750 MB.
     people
-        Numbers of those who are wanted; None: all.
+        Numbers of those who are wanted, also beyond the set's; None: all of the set.
     workers
         Processes, by default as many as processors.
 
@@ -193,9 +204,13 @@ def render(
     if not missing:
         return cache
     workers = min(workers or os.cpu_count() or 1, len(missing))
+
+    def count(people: Sequence[int]) -> int:
+        return sum(len(clips_of(person)) for person in people)
+
     bar = tqdm(
-        total=len(everyone) * CLIPS_PER_PERSON, initial=(len(everyone) - len(missing)) * CLIPS_PER_PERSON,
-        unit="clip", desc=f"drawing {dataset}", disable=not progress,
+        total=count(everyone), initial=count(everyone) - count(missing), unit="clip", desc=f"drawing {dataset}",
+        disable=not progress,
     )  # fmt: skip
     # A process a core: NumPy's own threads would only get in each other's way (2.5 times slower).
     with bar, ProcessPoolExecutor(workers, initializer=threadpool_limits, initargs=(1,)) as pool:
