@@ -189,7 +189,7 @@ def _markdown(card: dict[str, Any]) -> str:
     places = ", ".join(f"G3_{place}" for place in config["attention_after"]) or "nowhere"
     changes = card.get("training_changes", [])
     whose = "every person" if card["data"].get("split", "all") == "all" else "train people only"
-    more = f", and {training['extra_people']} people drawn beyond the set" if training["extra_people"] else ""
+    more = f" and {training['extra_people']} drawn beyond the set" if training["extra_people"] else ""
     between, own = nearest["person_to_nearest_other_person"], nearest["sample_to_nearest_training_clip"]
     lines = [
         f"# Weights `{card['name']}`",

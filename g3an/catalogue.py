@@ -541,7 +541,7 @@ class Cast:
 
 CASTS = {
     "mug": Cast(
-        "mug-sim", "mug", (1, 23), (3, 0), "happy", ("sad", "anger", "surprise", "disgust", "happy", "fear"),
+        "mug-sim", "mug", (1, 17), (15, 17), "happy", ("sad", "anger", "surprise", "disgust", "happy", "fear"),
         (("happy", "surprise"), ("anger", "fear")),
     ),
     "weizmann": Cast(

@@ -354,8 +354,8 @@ def test_a_figure_in_words_follows_its_parameters():
     assert told.alt.startswith("One panel of generated (simulated) video frames for one person; down the two rows")
     assert told.playing.startswith("One panel of generated (simulated) videos for one person; in those")
     assert "the 21st dimension of the appearance code takes the values −2 and +2" in told.alt
-    assert told.seeds == "z_a 5, z_m 3" and CATALOGUE["fig08"].told().seeds.endswith(f"z_m 3, {CHOSEN}")
-    assert CATALOGUE["fig08"].told(network()).seeds == "z_a 1 and 23, z_m 3", "chosen for another network"
+    assert told.seeds == "z_a 5, z_m 15" and CATALOGUE["fig08"].told().seeds.endswith(f"z_m 15, {CHOSEN}")
+    assert CATALOGUE["fig08"].told(network()).seeds == "z_a 1 and 17, z_m 15", "chosen for another network"
     others = CATALOGUE["fig04"].told(motions=[1, 2, 3], categories=["happy"])
     assert "One panel" in others.alt and "happy (a)" in others.alt and "three rows" in others.alt
 
