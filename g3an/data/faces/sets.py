@@ -29,7 +29,7 @@ PEOPLE = 420
 CLIPS_PER_PERSON = 6
 """``mug-sim``: one of each expression. ``uva-nemo-sim``: three spontaneous smiles, three posed ones.
 
-Who is drawn beyond the set, to learn from, has one clip: a network learns more from six people than from six clips.
+Who is drawn beyond the set, to learn from, has one clip: so there are more people in the same time.
 """
 
 CLASSES = {"mug-sim": EXPRESSIONS, "uva-nemo-sim": ("smile",)}
