@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from g3an.catalogue import display_name
 from g3an.checkpoints import WEIGHTS_FOLDER, load_generator
 from g3an.config import TrainConfig
 from g3an.data import ClipDataset
@@ -187,10 +188,11 @@ def _markdown(card: dict[str, Any]) -> str:
     config, nearest, near = card["config"], card["nearest_training_clip"], card["nearest_in_features"]
     training = TrainConfig.from_dict(card["training"]).to_dict()  # a run begun by an older version lacks later settings
     places = ", ".join(f"G3_{place}" for place in config["attention_after"]) or "nowhere"
-    changes = card.get("training_changes", [])
+    changes, origins = card.get("training_changes", []), card.get("origins", [])
     whose = "every person" if card["data"].get("split", "all") == "all" else "train people only"
     more = f" and {training['extra_people']} drawn beyond the set" if training["extra_people"] else ""
     between, own = nearest["person_to_nearest_other_person"], nearest["sample_to_nearest_training_clip"]
+    compared = f" ({near['videos']:,} videos of {near['people']:,} people)" if "videos" in near else ""
     lines = [
         f"# Weights `{card['name']}`",
         "",
@@ -202,12 +204,13 @@ def _markdown(card: dict[str, Any]) -> str:
         f"{whose}{more}; clips of {training['clip_length']} frames, step {training['clip_steps']}"
         f"{', mirrored at random' if training['mirror'] else ''}.",
         f"- **Licence of the data**: {card['licence']}",
-        f"- **Training**: {card['steps']:,} steps of {training['batch']} clips ({card['clips_seen']:,} clips), "
+        f"- **Training**{f' (stage {len(origins) + 1})' if origins else ''}: {card['steps']:,} steps of "
+        f"{training['batch']} clips ({card['clips_seen']:,} clips), "
         f"{card['training_seconds'] / 60:.0f} minutes, {card['machine']}; {_how(card['steps'], training)}.",
         *_gave_back(card["steps"], training),
         *_perceived(card["steps"], training),
         *(f"- **Before**: {sentence}" for sentence in card.get("history", [])),
-        *_origins(card.get("origins", [])),
+        *_origins(origins),
         *(f"- **Changed after step {change['after_step']:,}**: {_settings(change)}." for change in changes),
         f"- **Last losses**: {_last_losses(card['curve'])}.",
         f"- **Sliced Wasserstein distance** to {training['compared_clips']} training clips: "
@@ -215,15 +218,15 @@ def _markdown(card: dict[str, Any]) -> str:
         f"- **Nearest training clip**: the median sample is {own['median']} away from it ({nearest['measure']}); "
         f"the median training clip is {between['median']} away from the nearest of another person in the same action.",
         f"- **Nearest in features** of {near['extractor']}: the median sample is {near['generated'][1]} away from its "
-        f"nearest of {near['windows']:,} training windows, the median window {near['fresh'][1]} from the nearest of "
-        f"another person; {near['nearer']:.1%} of {near['samples']} samples are nearer than 95 % of those.",
+        f"nearest of {near['windows']:,} training windows{compared}, the median window {near['fresh'][1]} from the "
+        f"nearest of another person; {near['nearer']:.1%} of {near['samples']} samples are nearer than 95 % of those.",
         *([f"- **Axes of z_a**: {card['axes']} (`g3an/axes.py`)."] if "axes" in card else []),
         *_measured(card.get("measured"), bool(config["classes"])),
         *(f"- **Short of its aim**: {what}." for what in short_of_aims(card.get("measured"))),
         *(f"- **Limit**: {limit}" for limit in card["limits"]),
         "",
-        "![Four samples, each above the training clips nearest to it, in pixels and in features.]"
-        f"({card['name']}_nearest.png)",
+        f"![Four samples of a network trained on {display_name(card['data']['name'])}, each above the training clips "
+        f"nearest to it, in pixels and in features.]({card['name']}_nearest.png)",
         "",
     ]
     return "\n".join(lines)
@@ -378,20 +381,20 @@ def _gave_back(steps: int, training: dict[str, Any]) -> list[str]:
 
 
 def _origins(origins: list[dict[str, Any]]) -> list[str]:
-    """The networks whose weights it began with, and theirs, oldest first."""
+    """The networks whose weights it began with, each with those of the one before it, the oldest first."""
     lines = []
-    for origin in origins:
+    for stage, origin in enumerate(origins, 1):
         if not origin.get("training"):  # converted from elsewhere, say
             weights = f"{origin['weights_hash'][:12]}{_held(origin)}"
-            lines.append(f"- **Began from** weights {weights}, whose card says nothing of a training.")
+            lines.append(f"- **Stage {stage} before it**: weights {weights}, whose card says nothing of a training.")
             continue
         training = TrainConfig.from_dict(origin["training"]).to_dict()
         changes = "; ".join(
             f"after step {change['after_step']:,}: {_settings(change)}" for change in origin.get("training_changes", [])
         )
         lines.append(
-            f"- **Began from** weights {origin['weights_hash'][:12]}{_held(origin)}, trained for {origin['steps']:,} "
-            f"steps of {training['batch']} clips ({origin['clips_seen']:,} clips), "
+            f"- **Stage {stage} before it**: weights {origin['weights_hash'][:12]}{_held(origin)}, trained for "
+            f"{origin['steps']:,} steps of {training['batch']} clips ({origin['clips_seen']:,} clips), "
             f"{origin['training_seconds'] / 60:.0f} minutes; {_how(origin['steps'], training)}"
             f"{f' ({changes})' if changes else ''}."
         )

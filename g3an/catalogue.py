@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from g3an import ranking
 from g3an.architecture import TABLE_1
+from g3an.checkpoints import shipped
 from g3an.errors import G3ANError
 from g3an.generator import Generator
 from g3an.latents import Codes, combine, generate, switch_motion, to_uint8, traverse
@@ -53,8 +55,9 @@ class Figure:
         Of the network it is drawn from: the shipped one's name, or a path; empty where it needs no trained network.
     animated
         Whether a GIF goes with it.
-    seeds
-        Of its codes, in words; filled in by :meth:`told`.
+    seeds, effect
+        Of its codes; and where the drawn dimensions stand among all by how much they change, as far as that is stored.
+        In words, filled in by :meth:`told`.
     """
 
     id: str
@@ -69,6 +72,7 @@ class Figure:
     weights: str = ""
     animated: bool = False
     seeds: str = ""
+    effect: str = ""
     playing: str = ""
 
     @property
@@ -79,18 +83,20 @@ class Figure:
 
     def told(self, generator: Generator | None = None, **overrides: Any) -> Figure:
         """The same figure in words, as :func:`draw` draws it from these; by default from the shipped network."""
-        data = display_name(self.weights) if generator is None else data_set(generator)
+        if generator is None:
+            data, card = display_name(self.weights), shipped().get(self.weights, {})
+        else:
+            data, card = data_set(generator), getattr(generator, "card", {})
         parameters = self.defaults | overrides
-        words = _words(parameters, data)
+        words = _words(parameters, data, card.get("training", {}))
         filled = {part: getattr(self, part).format_map(words) for part in _IN_WORDS}
         seeds = {code: [n for name in names for n in _list(parameters.get(name, []))] for code, names in _SEEDS.items()}
-        told = ", ".join(f"{code} {_listed([str(n) for n in own])}" for code, own in seeds.items() if own)
+        told = ", ".join(f"${code}$ {_listed([str(n) for n in own])}" for code, own in seeds.items() if own)
         seeded = {name for names in _SEEDS.values() for name in names}
         changed = any(overrides[name] != self.defaults[name] for name in seeded & overrides.keys())
-        card = {"name": self.weights} if generator is None else getattr(generator, "card", {})
         if told and self.id in CATALOGUE and card.get("name") == self.weights and not changed:
             told += ", chosen among the first twenty-four"
-        return replace(self, **filled, seeds=told)
+        return replace(self, **filled, seeds=told, effect=_effect(generator, parameters))
 
 
 _IN_WORDS = ("name", "title", "caption", "alt", "playing")
@@ -229,10 +235,33 @@ def stamp(generator: Generator) -> str:
     return "smoke run: this network is not trained, it only shows that everything works" if smoke else ""
 
 
-def _page(figure: Figure, generator: Generator, panels: Sequence[Panel], across: int = 1, note: str = "") -> Drawn:
+def _page(
+    figure: Figure, generator: Generator, panels: Sequence[Panel], across: int = 1, category: str | None = None,
+    note: str = "",
+) -> Drawn:  # fmt: skip
+    """The figure with its small print; ``category`` is that of all panels, where their labels do not name one."""
     caption, title = (f"{figure.number}: {words}" for words in (figure.caption, figure.title))
-    small = f"{note}{provenance(generator)} Seeds: {figure.seeds}."
+    asked = f"Category: *{spelled(category)}*. " if category else ""
+    effect = f"Ranked by effect: {figure.effect}. " if figure.effect else ""
+    small = f"{asked}{note}{effect}{provenance(generator)} Seeds: {figure.seeds}."
     return draw_panels(panels, caption, small, stamp(generator), scale=2, across=across, title=title)
+
+
+def _effect(generator: Generator | None, parameters: Mapping[str, Any]) -> str:
+    """``second of 128``: where the drawn dimensions of a network that came with the package stand."""
+    found = ranking.stored(generator) if generator is not None else None
+    part = "appearance" if "dimension" in parameters else "motion"
+    dimensions = _list(parameters.get("dimensions", parameters.get("dimension", [])))
+    if not found or not dimensions or not set(dimensions) <= set(found[part].order):
+        return ""
+    return f"{_listed([ordinal(found[part].rank(k) - 1) for k in dimensions])} of {len(found[part].change)}"
+
+
+def _lettered(labels: Sequence[str]) -> list[str]:
+    """``a: label`` and so on; a panel that is alone needs no letter."""
+    if len(labels) == 1:
+        return [*labels]
+    return [f"{letter}: {label}" for letter, label in zip(_letters(len(labels)), labels, strict=True)]
 
 
 def _letters(count: int) -> str:
@@ -250,8 +279,8 @@ def _videos(generator: Generator, codes: Codes) -> np.ndarray:
 # --- Words ------------------------------------------------------------------------------------------------------------
 
 
-def _words(parameters: Mapping[str, Any], data: str) -> dict[str, str]:
-    """What stands for the braces of a figure's title, caption and description."""
+def _words(parameters: Mapping[str, Any], data: str, training: Mapping[str, Any]) -> dict[str, str]:
+    """What stands for the braces of a figure's title, caption and description; ``training`` is the card's."""
     subjects, motions = _list(parameters.get("subjects", [])), _list(parameters.get("motions", []))
     asked = [category for category in parameters.get("categories", ()) if category]
     values = parameters.get("values", ())
@@ -261,8 +290,12 @@ def _words(parameters: Mapping[str, Any], data: str) -> dict[str, str]:
         len(subjects) * max(1, len(asked)),
     )
     letters = _letters(panels)
-    spoken = [f"{spelled(c)} ({letter})" for letter, c in zip(letters, asked * len(subjects), strict=False)]
     one = panels == 1
+    spoken = [
+        spelled(c) + ("" if one else f" ({letter})") for letter, c in zip(letters, asked * len(subjects), strict=False)
+    ]
+    category = parameters.get("category")
+    paced = training.get("allotted") and len(training.get("clip_steps", ())) > 1  # as g3an/allotment.py has it
     kind = " (simulated)" if data.endswith("(simulated)") else ""
     return {
         "data": data,
@@ -272,6 +305,9 @@ def _words(parameters: Mapping[str, Any], data: str) -> dict[str, str]:
         "people": _counted(len(subjects), "person", "people"),
         "who": _listed([_plain(name) for name in parameters.get("names", ())]),
         "asked": ", ".join(spoken),
+        "doing": f", asked for {spelled(category)}" if category else "",
+        "tempo": " In this network the dimension says how fast somebody moves." if paced else "",
+        "trained_frames": str(training.get("clip_length", 16)),
         "motions": _counted(len(motions), "row"),
         "clips": _counted(len(motions), "video"),
         "ways": _counted(len(motions), "different $z_m$", "different $z_m$"),
@@ -279,7 +315,7 @@ def _words(parameters: Mapping[str, Any], data: str) -> dict[str, str]:
         "rows": _counted(len(values), "row"),
         "values": _listed(_signed(values)),
         "lengths": _listed([str(length) for length in parameters.get("lengths", ())]),
-        "letters": _listed([f"*{letter}*" for letter in letters]),
+        "letters": "This" if one else _listed([f"*{letter}*" for letter in letters]),
         "are": "is" if one else "are",
         "within": "" if one else " in each sub-figure",
         "top": "The top" if one else "In each sub-figure, the top",
@@ -336,11 +372,11 @@ def _draw_generation(
     _same_length(subjects=subjects, names=names)
     people = list(zip(subjects, names, strict=True))
     pairs = [(subject, name, category) for subject, name in people for category in categories]
+    labels = _lettered([_plain(name) + (f", *{spelled(category)}*" if category else "") for _, name, category in pairs])
     panels = []
-    for letter, (subject, name, category) in zip(_letters(len(pairs)), pairs, strict=True):
+    for label, (subject, _, category) in zip(labels, pairs, strict=True):
         codes = Codes.cat(combine(generator.config, subject, motion, category) for motion in motions)
         rows = tuple(f"$z_{{m_{k}}}$" for k in range(len(motions)))
-        label = f"{letter}: {_plain(name)}" + (f", *{spelled(category)}*" if category else "")
         panels.append(Panel(label, _videos(generator, codes), rows, columns=len(motions)))
     return _page(figure, generator, panels, across=2)
 
@@ -361,12 +397,13 @@ def _draw_appearance(
     category: str | None = None,
 ) -> Drawn:
     """A panel for each person, a row for each value of one dimension of z_a; z_m and c are the same throughout."""
+    labels = _lettered([f"subject {number}" for number in range(1, len(subjects) + 1)])
     panels = []
-    for number, (letter, subject) in enumerate(zip(_letters(len(subjects)), subjects, strict=True), start=1):
+    for label, subject in zip(labels, subjects, strict=True):
         base = combine(generator.config, subject, motion, category)
         videos = _videos(generator, traverse(base, "appearance", dimension, values))
-        panels.append(Panel(f"{letter}: subject {number}", videos, _signed(values), columns=len(values)))
-    return _page(figure, generator, panels, note=_REPLACED)
+        panels.append(Panel(label, videos, _signed(values), columns=len(values)))
+    return _page(figure, generator, panels, category=category, note=_REPLACED)
 
 
 def _draw_motion(
@@ -381,12 +418,12 @@ def _draw_motion(
 ) -> Drawn:
     """A panel for each dimension of z_m, a row for each value; z_a and c are the same throughout."""
     base = combine(generator.config, subject, motion, category)
+    labels = _lettered([f"{ordinal(dimension)} dimension" for dimension in dimensions])
     panels = []
-    for letter, dimension in zip(_letters(len(dimensions)), dimensions, strict=True):
+    for label, dimension in zip(labels, dimensions, strict=True):
         videos = _videos(generator, traverse(base, "motion", dimension, values))
-        label = f"{letter}: {ordinal(dimension)} dimension"
         panels.append(Panel(label, videos, _signed(values), columns=len(values)))
-    return _page(figure, generator, panels, note=_REPLACED)
+    return _page(figure, generator, panels, category=category, note=_REPLACED)
 
 
 # --- Motion switch (Fig. 16) ------------------------------------------------------------------------------------------
@@ -409,8 +446,12 @@ def _draw_switch(
     if len(subjects) != 2 or len(motions) != 2:
         raise G3ANError(f"A switch wants two subjects and two motions, not {len(subjects)} and {len(motions)}.")
     config, panels = generator.config, []
-    names = _letters(len(first_actions))
-    for letter, here, there in zip(names, first_actions, second_actions, strict=True):
+    pairs = list(zip(first_actions, second_actions, strict=True))
+    labels = _lettered([
+        f"*{spelled(here)}* ($c_0$) and *{spelled(there)}* ($c_1$)" if here and there else "two people"
+        for here, there in pairs
+    ])  # fmt: skip
+    for label, (here, there) in zip(labels, pairs, strict=True):
         a = combine(config, subjects[0], motions[0], here)
         b = combine(config, subjects[1], motions[1], there)
         videos = _videos(generator, Codes.cat([a, b, *switch_motion(a, b)]))
@@ -418,9 +459,6 @@ def _draw_switch(
         rows = tuple(
             f"$z_{{a_{i}}},z_{{m_{j}}}{f',c_{j}' if asked else ''}$" for i, j in ((0, 0), (1, 1), (0, 1), (1, 0))
         )
-        label = f"{letter}: two people"
-        if here is not None and there is not None:
-            label = f"{letter}: *{spelled(here)}* ($c_0$) and *{spelled(there)}* ($c_1$)"
         panels.append(Panel(label, videos, rows, columns=2, split=2))
     return _page(figure, generator, panels, across=2)
 
@@ -444,21 +482,23 @@ def _draw_longer(
     if impossible or not lengths:
         known = ", ".join(str(length) for length in list(positions)[:6])
         raise G3ANError(f"This network makes videos of {known}, … frames, not {impossible}.")
+    labels = _lettered([
+        f"{length} frames, {positions[length]} temporal position{'s' * (positions[length] > 1)}" for length in lengths
+    ])  # fmt: skip
     panels, playing = [], []
-    for letter, length in zip(_letters(len(lengths)), lengths, strict=True):
+    for label, length in zip(labels, lengths, strict=True):
         codes = combine(generator.config, subject, motion, category, positions[length])
         [video] = _videos(generator, codes)
         rows = -(-length // shortest)
         page = np.full((rows * shortest, *video.shape[1:]), 255, np.uint8)
         page[:length] = video
         names = tuple(f"{k * shortest + 1}\N{EN DASH}{min((k + 1) * shortest, length)}" for k in range(rows))
-        label = f"{letter}: {length} frames, {positions[length]} temporal position{'s' * (positions[length] > 1)}"
         panels.append(Panel(label, page.reshape(rows, shortest, *video.shape[1:]), names))
         playing.append(video[np.minimum(np.arange(max(lengths)), length - 1)])  # the shorter ones stand still at last
-    whose = _page(figure, generator, panels)
-    names = tuple(f"{letter}: {length} frames" for letter, length in zip(_letters(len(lengths)), lengths, strict=True))
+    whose = _page(figure, generator, panels, category=category)
+    names = tuple(_lettered([f"{length} frames" for length in lengths]))
     tiles = Panel("", np.stack(playing), names, columns=len(lengths))
-    return Drawn(whose.still, _page(figure, generator, [tiles]).animation)
+    return Drawn(whose.still, _page(figure, generator, [tiles], category=category).animation)
 
 
 def _same_length(**lists: Sequence[Any]) -> None:
@@ -541,7 +581,7 @@ class Cast:
 
 CASTS = {
     "mug": Cast(
-        "mug-sim", "mug", (1, 17), (15, 17), "happy", ("sad", "anger", "surprise", "disgust", "happy", "fear"),
+        "mug-sim", "mug", (15, 7), (3, 9), "happy", ("sad", "anger", "surprise", "disgust", "happy", "fear"),
         (("happy", "surprise"), ("anger", "fear")),
     ),
     "weizmann": Cast(
@@ -621,12 +661,12 @@ def _appearance(id_: str, number: str, cast: Cast, dimension: int) -> Figure:
             f"{from_two} {{codes}}. From top to bottom{{within}}, values of *{{ordinal}} dimension* are increased."
         ),
         alt=(
-            "{panels} of {generated} video frames for {people}; down the {rows} of a panel the {ordinal} dimension of "
-            f"the appearance code takes the values {{values}} while the motion stays the same; {_ROWS}."
+            "{panels} of {generated} video frames for {people}{doing}; down the {rows} of a panel the {ordinal} "
+            f"dimension of the appearance code takes the values {{values}} while the motion stays the same; {_ROWS}."
         ),
         playing=(
-            "{panels} of {generated} videos for {people}; in those of a panel, from left to right, the {ordinal} "
-            "dimension of the appearance code takes the values {values} while the motion stays the same."
+            "{panels} of {generated} videos for {people}{doing}; in those of a panel, from left to right, the "
+            "{ordinal} dimension of the appearance code takes the values {values} while the motion stays the same."
         ),
         notebook="08_appearance_manipulation",
         draw=_draw_appearance,
@@ -653,12 +693,12 @@ def _motion(
             "{ordinals} {dimensions}. From top to bottom{within}, values are increased." + remark
         ),
         alt=(
-            "{panels} of {generated} video frames, for the {plain_ordinals} {dimensions} of the motion code; down the "
-            f"{{rows}} the dimension takes the values {{values}} while {same} the same; {_ROWS}."
+            "{panels} of {generated} video frames{doing}, for the {plain_ordinals} {dimensions} of the motion code; "
+            f"down the {{rows}} the dimension takes the values {{values}} while {same} the same; {_ROWS}."
         ),
         playing=(
-            "{panels} of {generated} videos, for the {plain_ordinals} {dimensions} of the motion code; in those of a "
-            f"panel, from left to right, the dimension takes the values {{values}} while {same} the same."
+            "{panels} of {generated} videos{doing}, for the {plain_ordinals} {dimensions} of the motion code; in those "
+            f"of a panel, from left to right, the dimension takes the values {{values}} while {same} the same."
         ),
         notebook="09_motion_manipulation",
         draw=_draw_motion,
@@ -716,15 +756,15 @@ def _longer(id_: str, number: str, cast: Cast, motion: int | None = None) -> Fig
         title="Longer videos, {data}",
         caption=(
             f"Videos of {{lengths}} frames on {{data_set}}, from one $z_a${category} and the first temporal positions "
-            "of one $z_m$: the more, the longer. The network was trained on 16 frames."
+            "of one $z_m$: the more, the longer. The network was trained on {trained_frames} frames."
         ),
         alt=(
-            "{panels} of {generated} video frames of one person doing the same thing, for {lengths} frames, sixteen "
-            "frames a row."
+            "{panels} of {generated} video frames of one person doing the same thing{doing}, for {lengths} frames, "
+            "sixteen frames a row."
         ),
         playing=(
-            "Videos of {lengths} frames side by side, {generated}, of one person doing the same thing; each stands "
-            "still at its last frame until the longest ends."
+            "Videos of {lengths} frames side by side, {generated}, of one person doing the same thing{doing}; each "
+            "stands still at its last frame until the longest ends."
         ),
         notebook="09_motion_manipulation",
         draw=_draw_longer,
@@ -826,8 +866,8 @@ CATALOGUE: dict[str, Figure] = {
         _motion("extra_mug_motion", "Additional figure", _MUG, (0, 1)),
         _motion("fig15", "Figure 15", _WEIZMANN, (0, 1)),
         _motion(
-            "extra_weizmann_tempo", "Additional figure", _WEIZMANN, (2,), " In the shipped network this dimension "
-            "says how fast somebody moves.", "The third dimension of motion", values=[-1.0, -0.5, 0.0, 0.5, 1.0],
+            "extra_weizmann_tempo", "Additional figure", _WEIZMANN, (2,), "{tempo}", "The third dimension of motion",
+            values=[-1.0, -0.5, 0.0, 0.5, 1.0],
         ),
         _switch("fig16_mug", "Figure 16", _MUG),
         _switch("fig16_weizmann", "Figure 16", _WEIZMANN),

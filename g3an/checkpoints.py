@@ -123,6 +123,7 @@ def load_generator(name_or_path: str | Path, device: str | torch.device = "cpu")
             raise G3ANError(f"{card_path} is no card of a generator: it lacks {name!r}.")
     if "preset" not in card["config"]:
         raise G3ANError(f"{card_path} is no card of a generator: its 'config' lacks 'preset'.")
+    _check_card(card, card_path)
     config = ModelConfig.from_dict(card["config"])
     files = [card_path.with_name(str(name)) for name in card["files"]]
     tensors: dict[str, Tensor] = {}
@@ -139,6 +140,24 @@ def load_generator(name_or_path: str | Path, device: str | torch.device = "cpu")
     _load_exactly(generator, {name: value.float() for name, value in tensors.items()}, ", ".join(map(str, files)))
     generator.card, generator.weights_hash = card, digest.hexdigest()  # type: ignore[assignment]
     return generator.to(device).eval().requires_grad_(False)
+
+
+_KINDS: dict[str, tuple[type, str]] = {
+    "name": (str, "a name"), "dataset": (str, "a name"), "clips_seen": (int, "a number"), "steps": (int, "a number"),
+    "smoke": (bool, "true or false"), "training": (dict, "a mapping"), "origins": (list, "a list of cards"),
+}  # fmt: skip
+"""What figures and reports read of a card, where it has it."""
+
+
+def _check_card(card: dict[str, Any], path: Path) -> None:
+    for part in (card, *card.get("origins", [])) if isinstance(card.get("origins", []), list) else (card,):
+        if not isinstance(part, dict):
+            raise G3ANError(f"{path} is damaged: its 'origins' should be a list of cards, and hold {part!r}.")
+        for name, (kind, told) in _KINDS.items():
+            if not isinstance(part.get(name, kind()), kind):
+                raise G3ANError(f"{path} is damaged: {name!r} should be {told}, not {part[name]!r}.")
+    if not card["files"] or not all(isinstance(name, str) for name in card["files"]):
+        raise G3ANError(f"{path} is damaged: 'files' should be a list of the weights' files, not {card['files']!r}.")
 
 
 def _card_path(name_or_path: str | Path) -> Path:

@@ -429,8 +429,11 @@ def render(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")] = None,
 ) -> None:
     """Draw a simulated data set, about 750 MB, before it is first used; what is drawn already is kept."""
+    from g3an.data.faces.sets import default_cache
     from g3an.data.faces.sets import render as draw_all
+    from g3an.files import make_folder
 
+    make_folder(cache or default_cache())  # before minutes of drawing
     folder = draw_all(dataset, cache, workers=workers)
     _print(f"{dataset} is in {_short(folder)}.")
 

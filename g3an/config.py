@@ -401,4 +401,18 @@ def _checked(cls: Any, values: dict[str, Any]) -> dict[str, Any]:
     unknown = sorted(set(values) - known)
     if unknown:
         raise G3ANError(f"{cls.__name__} has no field {', '.join(unknown)}; it has {', '.join(sorted(known))}.")
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    for field in fields(cls):
+        if field.name in plain and not _of_kind(plain[field.name], field.type):
+            raise G3ANError(f"{cls.__name__}: {field.name} is {plain[field.name]!r}; it must be {field.type}.")
+    return plain
+
+
+def _of_kind(value: Any, kind: Any) -> bool:
+    """Whether a value is what an annotation of this module says: ``int``, ``tuple[str, ...]``."""
+    if str(kind).startswith("tuple["):
+        return isinstance(value, tuple) and all(_of_kind(one, kind[6:].split(",")[0]) for one in value)
+    if kind == "bool" or isinstance(value, bool):
+        return kind == "bool" and isinstance(value, bool)
+    kinds: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
+    return isinstance(value, kinds[kind])

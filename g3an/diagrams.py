@@ -103,7 +103,7 @@ class _Pen:
         for back in (3, 2, 1, 0):
             corner = (at[0] - side / 2 + 0.05 * back, at[1] - side / 2 + 0.05 * back)
             self.axes.add_patch(Rectangle(corner, side, side, fc=_DATA, ec=_INK, lw=0.8, zorder=3))
-        self.axes.text(*at, words, fontsize=8, color=_INK, ha="center", va="center", linespacing=1.25, zorder=4)
+        self.axes.text(*at, words, fontsize=9.5, color=_INK, ha="center", va="center", linespacing=1.25, zorder=4)
 
 
 # --- Figure 1 -----------------------------------------------------------------------------------------------------
@@ -233,7 +233,7 @@ def generator_diagram(generator: Generator, caption: str = "Figure 2: Generator 
                 centre = right + (_GAP + _ATTENTION) / 2
                 parts = "\n".join(f"{part}-SA" for part in config.attention_parts)
                 pen.line((start, _ROWS["V"]), (centre - 0.3, _ROWS["V"]))
-                pen.box((centre, _ROWS["V"]), 0.6, 0.72, f"F-SA\n\n{parts}" if "\n" in parts else parts, _A, 7.5)
+                pen.box((centre, _ROWS["V"]), 0.6, 0.85, f"F-SA\n\n{parts}" if "\n" in parts else parts, _A, 9.5)
                 start = centre + 0.3
             pen.line((start, _ROWS["V"]), (arrival, _ROWS["V"]))
         _draw_output(pen, generator.to_rgb, output, left)
@@ -242,10 +242,10 @@ def generator_diagram(generator: Generator, caption: str = "Figure 2: Generator 
             (width / 2, 0.52),
             "ConvT: transposed convolution (k kernel, s stride), spectral norm, batch norm, ReLU.   +: sum, motion is "
             "repeated over H×W.   ‖: concatenation, appearance is repeated over T.   Sizes: channels, then T×H×W.",
-            8,
+            9.5,
             _GREY,
         )
-        pen.text((width / 2, 0.2), f"{caption} Drawn from the network itself: preset {config.preset}{classes}.", 11)
+        pen.text((width / 2, 0.2), f"{caption} Drawn from the network itself: preset {config.preset}{classes}.", 12)
         return pen.page
 
 
@@ -253,13 +253,13 @@ def _draw_inputs(pen: _Pen, generator: Generator, left: float) -> None:
     config = generator.config
     s, v, t = _ROWS["S"], _ROWS["V"], _ROWS["T"]
     joint = left - 0.3
-    pen.text((0.15, s + 0.62), "$G_S$ appearance", 9, align="left")
-    pen.text((0.15, v + 0.62), "$G_V$ video", 9, align="left")
-    pen.text((0.15, t + 0.98), "$G_T$ motion", 9, align="left")
-    pen.box((0.72, s), 1.1, 0.5, f"$z_a$\n{config.z_a_dim}", _S, 8.5)
-    pen.box((0.72, t + 0.35), 1.1, 0.5, f"$z_m$\n{config.z_m_dim}", _T, 8.5)
+    pen.text((0.15, s + 0.62), "$G_S$ appearance", 10.5, align="left")
+    pen.text((0.15, v + 0.62), "$G_V$ video", 10.5, align="left")
+    pen.text((0.15, t + 0.98), "$G_T$ motion", 10.5, align="left")
+    pen.box((0.72, s), 1.1, 0.5, f"$z_a$\n{config.z_a_dim}", _S, 10)
+    pen.box((0.72, t + 0.35), 1.1, 0.5, f"$z_m$\n{config.z_m_dim}", _T, 10)
     given = f"one-hot, {len(config.classes)}" if config.classes else "if conditional"
-    pen.box((0.72, t - 0.35), 1.1, 0.5, f"$c$\n{given}", _DATA if config.classes else _PLAIN, 8.5)
+    pen.box((0.72, t - 0.35), 1.1, 0.5, f"$c$\n{given}", _DATA if config.classes else _PLAIN, 10)
     pen.line((1.27, s), (left + 0.1, s))
     pen.line((1.27, t + 0.35), (joint, t + 0.35), (joint, t + 0.11))
     pen.line((1.27, t - 0.35), (joint, t - 0.35), (joint, t - 0.11), dashed=not config.classes)
@@ -273,16 +273,16 @@ def _draw_inputs(pen: _Pen, generator: Generator, left: float) -> None:
 
 
 def _draw_module(pen: _Pen, number: int, module: _Module, left: float, following: float | None) -> None:
-    conv, plus, joint, right = left + 0.57, left + 1.22, left + 1.62, left + _MODULE
+    conv, plus, joint, right = left + 0.57, left + 1.2, left + 1.62, left + _MODULE
     pen.frame(left, _ROWS["T"] - 0.65, right, _ROWS["S"] + 0.8, "#fbfbfb")
-    pen.text(((left + right) / 2, _ROWS["S"] + 0.98), f"$G^3_{number}$", 12)
+    pen.text(((left + right) / 2, _ROWS["S"] + 0.98), f"$G^3_{number}$", 13)
     for stream, fill in (("S", _S), ("V", _V), ("T", _T)):
         y = _ROWS[stream]
-        pen.box((conv, y), 0.94, 1.2 if stream == "V" else 0.7, module.convolutions[stream], fill, 7.5)
+        pen.box((conv, y), 0.94, 1.2 if stream == "V" else 0.7, module.convolutions[stream], fill, 9.5)
         channels, *extent = module.sizes[stream]
         label = f"{channels}\n{'×'.join(map(str, extent))}"
         at = {"S": (left + 1.5, y + 0.3), "V": (left + 1.59, y - 0.38), "T": (left + 1.5, y - 0.3)}[stream]
-        pen.text(at, label, 7.5)
+        pen.text(at, label, 8.5)
     # Fusion: the motion stream is added to G_V, then the appearance stream is concatenated to it.
     for stream, start in (("S", joint), ("T", plus)):
         y = _ROWS[stream]
@@ -301,7 +301,7 @@ def _draw_module(pen: _Pen, number: int, module: _Module, left: float, following
 def _draw_output(pen: _Pen, to_rgb: nn.Conv3d, output: tuple[int, ...], left: float) -> None:
     y = _ROWS["V"]
     kernel = "×".join(map(str, to_rgb.kernel_size))
-    pen.box((left + 0.45, y), 0.7, 0.8, f"Conv 3d\n{kernel}\ntanh", _V, 7)
+    pen.box((left + 0.45, y), 0.7, 0.8, f"Conv 3d\n{kernel}\ntanh", _V, 9)
     pen.line((left + 0.8, y), (left + 1.05, y))
     channels, *extent = output
     pen.frames((left + 1.5, y), 0.9, f"video\n{channels}\n{'×'.join(map(str, extent))}")

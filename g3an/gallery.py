@@ -143,7 +143,7 @@ class Gallery:
         figure = self.figures.get(figure_id) or catalogue.CATALOGUE[figure_id]
         data = self.dataset if figure_id in self.figures and self.dataset == OWN else cast_of(figure.id)
         if data not in self.datasets or (self.only and figure_id not in self.only):
-            print(f"{figure.number} ({figure.told().title}) was not asked for.")
+            print(f"{figure.number} ({figure.told(self.networks.get(data)).title}) was not asked for.")
             return
         chosen = dict(figure.defaults)
         for name, value in choices.items():

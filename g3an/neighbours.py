@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool3d
 
+from g3an.catalogue import data_set, provenance
 from g3an.data import ClipDataset
 from g3an.evaluation.extractors import Extractor
 from g3an.evaluation.ladder import features
@@ -27,8 +28,13 @@ COMPARED = 64
 """Samples whose nearest training clips are looked for."""
 SHOWN = 4
 FEATURE_WINDOWS = 2048
-"""Training windows at the most whose features are compared, evenly from all: an extractor takes its time for each."""
-ROWS = ("sample", "nearest in pixels", "nearest in features")
+"""Training windows whose features are compared, evenly from all, for an extractor takes its time for each; but where
+there are more videos, one of each."""
+MOST_WINDOWS = 32768
+"""Training windows at the most that samples are compared with in pixels, evenly from all: 800 MB."""
+PIXEL_WINDOWS = 2048
+"""Training windows at the most, evenly from every eighth, whose nearest of another person is looked for in pixels."""
+ROWS = ("generated", "nearest in pixels", "nearest in features")
 
 
 @dataclass(frozen=True)
@@ -56,12 +62,12 @@ def nearest_clips(
 ) -> Neighbours:
     """Look for each sample's nearest training clips.
 
-    In pixels, over all windows, mirrored ones too unless the network's card says that it saw none: distances are root
-    mean squares of differences in [0, 1], at a quarter of the resolution in space and half in time. They are compared
-    with the distance from windows of each training video to the nearest clip of *another* person doing the same: a
-    generator that only repeats its training clips would come much nearer to them than people come to each other. In
-    features, over :data:`FEATURE_WINDOWS` windows at the most:
-    distances are those of :func:`g3an.evaluation.memory.memory`.
+    In pixels, over :data:`MOST_WINDOWS` windows at the most, mirrored ones too unless the network's card says that it
+    saw none: distances are root mean squares of differences in [0, 1], at a quarter of the resolution in space and half
+    in time. They are compared with the distance from training windows to the nearest clip of *another* person doing the
+    same: a generator that only repeats its training clips would come much nearer to them than people come to each
+    other. In features, over :data:`FEATURE_WINDOWS` windows, or the middle one of each video where there are more
+    videos: distances are those of :func:`g3an.evaluation.memory.memory`.
 
     Parameters
     ----------
@@ -85,6 +91,7 @@ def nearest_clips(
     videos = generate(generator, codes)
     places = [(i, start, step) for step in sorted(set(steps)) for i, start in data.windows(2, step)]
     windows = [(*place, flip) for place in places for flip in flips]
+    windows = [windows[k] for k in _evenly(np.arange(len(windows)), MOST_WINDOWS)]
 
     def clip(window: tuple[int, int, int, bool]) -> Tensor:
         i, start, step, flip = window
@@ -96,15 +103,20 @@ def nearest_clips(
     kinds = np.array([data.categories[i] for i, *_ in windows])
     in_pixels, distance = _nearest(torch.stack([_small(video) for video in videos]), bank)
     between = []
-    for person in sorted(set(people)):
-        for kind in sorted(set(kinds)):
-            own, others = (people == person) & (kinds == kind), (people != person) & (kinds == kind)
-            if own.any() and others.any():
-                between.append(_nearest(bank[own][::8], bank[others])[1])
+    asked = _evenly(np.arange(0, len(windows), 8), PIXEL_WINDOWS)
+    for rows in np.split(asked, range(64, len(asked), 64)):
+        unfit = (people[rows, None] == people) | (kinds[rows, None] != kinds)
+        apart = torch.cdist(bank[rows], bank).masked_fill(torch.from_numpy(unfit), torch.inf).min(dim=1).values
+        between.append(apart[apart.isfinite()] / bank.shape[1] ** 0.5)
 
-    some = np.unique(np.linspace(0, len(windows) - 1, FEATURE_WINDOWS).round().astype(int))
-    parts = [[clip(windows[k]) for k in chosen] for chosen in np.split(some, range(64, len(some), 64))]
-    known = torch.cat([features(extractor, torch.stack(part)) for part in parts])
+    if len(data) > FEATURE_WINDOWS:
+        by_video = np.argsort([i for i, *_ in windows], kind="stable")
+        first, count = np.unique([windows[k][0] for k in by_video], return_index=True, return_counts=True)[1:]
+        some = by_video[first + count // 2]
+    else:
+        some = _evenly(np.arange(len(windows)), FEATURE_WINDOWS)
+    parts = np.split(some, range(64, len(some), 64))
+    known = torch.cat([features(extractor, torch.stack([clip(windows[k]) for k in part])) for part in parts])
     seen = memory(features(extractor, videos), known, [str(person) for person in people[some]])
 
     panels = []
@@ -112,7 +124,11 @@ def nearest_clips(
         pair = windows[in_pixels[sample]], windows[some[seen.nearest[sample]]]
         shown = to_uint8(torch.stack([videos[sample], *(clip(window) for window in pair)]))
         panels.append(Panel(f"sample {number}", np.asarray(shown), ROWS))
-    drawn = draw_panels(panels, "Samples, each above the training clips nearest to it.", "", scale=2)
+    told = (
+        f"Samples of a network trained on {data_set(generator)}, each above the training clips nearest to it, in "
+        "pixels and in features."
+    )
+    drawn = draw_panels(panels, told, provenance(generator), scale=2)
     return Neighbours(
         {
             "measure": "root mean square pixel difference in [0, 1], at 1/4 of the resolution and 1/2 of the frames",
@@ -120,9 +136,17 @@ def nearest_clips(
             "sample_to_nearest_training_clip": _quartiles(distance),
             "person_to_nearest_other_person": _quartiles(torch.cat(between)),
         },
-        {"extractor": extractor.name, "samples": COMPARED, "windows": len(some), **seen.to_dict()},
+        {
+            "extractor": extractor.name, "samples": COMPARED, "windows": len(some),
+            "videos": len({windows[k][0] for k in some}), "people": len(set(people[some])), **seen.to_dict(),
+        },
         png_bytes(drawn.still),
     )
+
+
+def _evenly(numbers: np.ndarray, most: int) -> np.ndarray:
+    """So many of them at the most, at even distances."""
+    return numbers[np.unique(np.linspace(0, len(numbers) - 1, most).round().astype(int))]
 
 
 def _small(video: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ END_MS = 600  # of the last frame, so that a video which begins again is not tak
 _DPI = 200  # only sets how large the PDF's page is; all sizes here are pixels
 _FRAME_GAP, _ROW_GAP, _SPLIT, _MARGIN = 2, 4, 16, 32
 _LABEL, _CAPTION, _SMALL = 33, 31, 25  # letters on the page
+_LEAST_LAST_LINE = 0.25  # of the width of a paragraph
 _INK, _GREY, _ALARM = "#111111", "#595959", "#b00020"
 # matplotlib's own settings, whatever style a notebook has chosen; the fonts are those it carries.
 _STYLE: Any = {
@@ -249,7 +250,19 @@ def _words(markup: str) -> list[list[tuple[str, bool]]]:
 
 
 def _wrap(markup: str, size: float, width: float) -> list[str]:
-    """Break a paragraph into lines of at most ``width`` pixels."""
+    """Break a paragraph into lines of at most ``width`` pixels, none of which is left with a word or two at the end."""
+    lines = _lines(markup, size, width)
+    for narrower in (0.95, 0.9, 0.85, 0.8):
+        if len(lines) < 2 or _measure(lines[-1], size) >= _LEAST_LAST_LINE * width:
+            break
+        evener = _lines(markup, size, narrower * width)
+        if len(evener) > len(lines):  # no narrower without a line more
+            break
+        lines = evener
+    return lines
+
+
+def _lines(markup: str, size: float, width: float) -> list[str]:
     lines: list[str] = []
     open_italics = False
     for word in markup.split():
@@ -471,6 +484,7 @@ def save(
         "alt": figure.alt,
         **({"playing": figure.playing} if drawn.animation is not None else {}),
         "seeds": figure.seeds,
+        **({"effect": figure.effect} if figure.effect else {}),
         "notebook": f"notebooks/{figure.notebook}.ipynb",
         "parameters": parameters,
         "weights": parameters.get("weights"),

@@ -19,12 +19,19 @@ Ranking = dict[str, Effects]
 """Effects by part, ``appearance`` and ``motion``."""
 
 
+def stored(generator: Any) -> Ranking | None:
+    """The ranking of a network that came with the package; else None."""
+    with contextlib.suppress(G3ANError, KeyError, TypeError, ValueError):
+        return _from_json(read_json(STORED)[_hash(generator)], generator)
+    return None
+
+
 def known(generator: Any) -> Ranking | None:
     """The ranking of a network that came with the package or was measured on this machine before; else None."""
-    key = str(getattr(generator, "weights_hash", ""))
-    for path, find in ((STORED, lambda content: content[key]), (_cached(key), lambda content: content)):
-        with contextlib.suppress(G3ANError, KeyError, TypeError, ValueError):
-            return _from_json(find(read_json(path)), generator)
+    if found := stored(generator):
+        return found
+    with contextlib.suppress(G3ANError, KeyError, TypeError, ValueError):
+        return _from_json(read_json(_cached(_hash(generator))), generator)
     return None
 
 
@@ -36,7 +43,7 @@ def measure(generator: Any, rank: Callable[..., Effects] = rank_dimensions) -> R
     """
     found = {part: rank(generator, part) for part in PARTS}
     with contextlib.suppress(G3ANError):
-        write_json(_cached(str(getattr(generator, "weights_hash", "unknown"))), _to_json(found))
+        write_json(_cached(_hash(generator)), _to_json(found))
     return found
 
 
@@ -44,6 +51,10 @@ def unranked(generator: Any) -> Ranking:
     """What stands in until a network is measured: dimensions in the order of their numbers, without effect."""
     widths = zip(PARTS, (generator.config.z_a_dim, generator.config.z_m_dim), strict=True)
     return {part: Effects(part, 3.0, (0.0,) * width, 0) for part, width in widths}
+
+
+def _hash(generator: Any) -> str:
+    return str(getattr(generator, "weights_hash", "unknown"))
 
 
 def _cached(key: str) -> Path:

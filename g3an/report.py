@@ -161,7 +161,8 @@ def build(
             for stem, path in notebooks.items():
                 executed, record = _newest(path, runs_dir)
                 here = {key: figure for key, figure in figures.items() if figure.notebook == stem}
-                page = notebook_page(executed, record=record, figures=here)
+                titles = {key: _title(figure, manifest.get(key) or {}) for key, figure in here.items()}
+                page = notebook_page(executed, record=record, figures=here, titles=titles)
                 anchors[stem] = [key for key in here if f'id="{key}"' in page]
                 (site / "notebooks" / f"{stem}.html").write_text(page, encoding="utf-8")
             drawn = {key: _drawn(runs_dir / f"{key}.json") for key in figures}
@@ -197,6 +198,11 @@ def _newest(notebook: Path, runs_dir: Path) -> tuple[Path, dict[str, Any] | None
     return notebook, None
 
 
+def _title(figure: Any, entry: Mapping[str, Any]) -> str:
+    """As the manifest's entry has it, for the network that drew the figure; else as of the shipped one."""
+    return str(entry.get("title") or figure.told().title)
+
+
 def _sources(notebook: Path) -> list[str]:
     cells = read_notebook(notebook).cells
     return [cell.source for cell in cells if "injected-parameters" not in cell.metadata.get("tags", [])]
@@ -218,6 +224,8 @@ def _index(
 ) -> str:
     """The gallery; ``notebooks`` has the figures that each notebook's page can be linked to."""
     links = "".join(f'<li><a href="notebooks/{stem}.html">{html.escape(_name(stem))}</a></li>' for stem in notebooks)
+    titles = {key: f"{figure.number}: {_title(figure, manifest.get(key) or {})}" for key, figure in figures.items()}
+    places = "".join(f'<li><a href="#{html.escape(key)}">{html.escape(name)}</a></li>' for key, name in titles.items())
     shown = "".join(
         _card(key, figure, manifest.get(key) or {}, notebooks, drawn[key], files) for key, figure in figures.items()
     )
@@ -226,12 +234,13 @@ def _index(
         "<p>Move onto a figure, or reach it with the Tab key, to see it move; click or tap it to keep it moving. On a "
         "narrow screen, figures scroll sideways. Each links to the notebook that drew it.</p>"
         f'<nav aria-label="Notebooks"><h2>Notebooks</h2><ul>{links}</ul></nav>'
-        f'<h2>Figures</h2><div class="gallery">{shown}</div>{_networks(cards, files)}'
+        f'<nav aria-label="Figures"><h2>Figures</h2><ul>{places}</ul></nav>'
+        f'<div class="gallery">{shown}</div>{_networks(cards, files)}'
     )
     return _page(TITLE, "", body, _SCRIPT)
 
 
-_TOLD = ("number", "title", "caption", "alt", "playing", "seeds", "weights")
+_TOLD = ("number", "title", "caption", "alt", "playing", "seeds", "effect", "weights")
 """What the manifest says of a figure and its card shows elsewhere."""
 
 
@@ -252,6 +261,8 @@ def _card(
     png, gif = files / f"{names[0]}.png", files / f"{names[0]}.gif"
     told = {name: entry.get(name, getattr(figure, name)) for name in ("number", "title", "caption", "alt", "playing")}
     number, title, alt, playing = (html.escape(told[name]) for name in ("number", "title", "alt", "playing"))
+    repeated = told["caption"].lower().startswith(told["title"].lower())
+    heading = f"{number}:" if repeated else f"{number}: {title}."
     if png.is_file():
         try:
             with Image.open(png) as image:
@@ -276,12 +287,14 @@ def _card(
         place = f"#{key}" if key in notebooks[figure.notebook] else ""
         links.append(f'<a href="notebooks/{figure.notebook}.html{place}">Notebook {figure.notebook}</a>')
     links += [f'<a href="figures/{path.name}">{path.suffix[1:].upper()}</a>' for path in shown]
-    seeds = f"<br><small>Seeds: {html.escape(entry['seeds'])}.</small>" if entry.get("seeds") else ""
+    notes = (("Seeds", entry.get("seeds")), ("Ranked by effect", entry.get("effect")))
+    small = " ".join(f"{what}: {_caption(words)}." for what, words in notes if words)
     facts = {name: value for name, value in entry.items() if name not in _TOLD} | dict(drawn)
     provenance = f"<details><summary>Where it comes from</summary>{_facts(facts)}</details>" if entry else ""
     return (
-        f'<figure id="{html.escape(key)}">{picture}<figcaption><strong>{number}: {title}.</strong> '
-        f"{_caption(told['caption'])}{seeds}<br>{' · '.join(links)}</figcaption>{provenance}</figure>"
+        f'<figure id="{html.escape(key)}">{picture}<figcaption><strong>{heading}</strong> '
+        f"{_caption(told['caption'])}{f'<br><small>{small}</small>' if small else ''}<br>{' · '.join(links)}"
+        f"</figcaption>{provenance}</figure>"
     )
 
 
@@ -354,7 +367,11 @@ def _page(title: str, style: str, body: str, script: str = "") -> str:
 
 
 def notebook_page(
-    path: str | Path, *, record: Mapping[str, Any] | None = None, figures: Mapping[str, Any] | None = None
+    path: str | Path,
+    *,
+    record: Mapping[str, Any] | None = None,
+    figures: Mapping[str, Any] | None = None,
+    titles: Mapping[str, str] | None = None,
 ) -> str:
     """A notebook as one HTML page that needs no other file.
 
@@ -365,6 +382,8 @@ def notebook_page(
     figures
         By id, those that this notebook draws; given for a page of the site, whose gallery is then linked. Each has its
         id as an anchor.
+    titles
+        Of these, as they were drawn; by default those of the shipped networks.
 
     Raises
     ------
@@ -387,7 +406,8 @@ def notebook_page(
             cell.pop("attachments", None)
         elif cell.cell_type == "code":
             cell.outputs = [_plain_output(output) for output in without_bars(cell.outputs)]
-            drawn = "".join(f'<span id="{key}"></span>' for key in figures or {} if f'"{key}"' in cell.source)
+            asked = re.findall(r'[(\[]"(\w+)"', cell.source)  # shown or looked up, not merely listed
+            drawn = "".join(f'<span id="{key}"></span>' for key in figures or {} if key in asked)
             if drawn:  # above its heading, where it has one
                 place = len(cells) - bool(cells and cells[-1].cell_type == "markdown")
                 cells.insert(place, new_markdown_cell(drawn))
@@ -406,7 +426,7 @@ def notebook_page(
         back = ""
         for key, figure in figures.items():
             alone = numbers.count(figure.number) == 1 and figure.number[-1].isdigit()
-            name = html.escape(figure.number if alone else figure.told().title)
+            name = html.escape(figure.number if alone else (titles or {}).get(key) or figure.told().title)
             back += f' · <a href="../index.html#{key}">{name}</a>'
         top = f'<nav aria-label="Gallery"><a href="../index.html">All figures</a>{back}</nav>'
     if record:

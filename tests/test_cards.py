@@ -113,7 +113,8 @@ def test_the_card_for_people_says_what_that_for_programs_says(shipped):
         f"median sample is {quartiles['sample_to_nearest_training_clip']['median']} away",
         f"is {quartiles['person_to_nearest_other_person']['median']} away",
         f"in features** of transnetv2: the median sample is {near['generated'][1]} away",
-        f"{near['windows']} training windows, the median window {near['fresh'][1]} from",
+        f"{near['windows']} training windows ({near['videos']} videos of {near['people']} people), the median window "
+        f"{near['fresh'][1]} from",
         f"{near['nearer']:.1%} of 64 samples are nearer",
         "- **Limit**: It is not trained.\n- **Limit**: It never will be.\n",
         "](tiny_nearest.png)",
@@ -270,7 +271,8 @@ def test_a_card_says_at_which_category_its_origin_was_held():
     origin = {"weights_hash": "a" * 64, "steps": 7, "clips_seen": 56, "training_seconds": 60.0, "training": training}
     held = origin | {"dataset": "mug-sim", "category": "happy"}
     plain, line, bare = cards._origins([origin, held, {"weights_hash": "b" * 64}])
-    assert bare == "- **Began from** weights bbbbbbbbbbbb, whose card says nothing of a training."
+    assert bare == "- **Stage 3 before it**: weights bbbbbbbbbbbb, whose card says nothing of a training."
+    assert plain.startswith("- **Stage 1 before it**") and line.startswith("- **Stage 2 before it**")
     assert "weights aaaaaaaaaaaa (of mug-sim, c held at happy: the norms took over what it added), trained" in line
     assert "weights aaaaaaaaaaaa, trained for 7 steps" in plain
 

@@ -33,7 +33,7 @@ from g3an.catalogue import (
 from g3an.config import ModelConfig
 from g3an.errors import G3ANError
 from g3an.generator import Generator
-from g3an.latents import Codes, combine, generate, to_uint8
+from g3an.latents import Codes, Effects, combine, generate, to_uint8
 from g3an.plotting import Drawn, Panel
 from g3an.training import recompute_statistics
 
@@ -159,8 +159,15 @@ def test_every_page_is_captioned_and_says_where_it_comes_from(figure, compose):
     assert page.stamp == "" and page.title == f"{figure.number}: {figure.told().title}"
     assert ("in each sub-figure" in page.caption.lower()) <= (len(page.panels) > 1)
     manipulated = figure.notebook.startswith(("08", "09"))
-    assert page.provenance.startswith("Each value takes the place of the code") == manipulated
-    assert [panel.label[:3] for panel in page.panels] == [f"{letter}: " for letter in "abcdef"[: len(page.panels)]]
+    assert ("Each value takes the place of the code" in page.provenance) == manipulated
+    category = figure.defaults.get("category")
+    assert page.provenance.startswith("Category: ") == bool(category)
+    if category:
+        assert f"Category: *{spelled(category)}*. " in page.provenance
+        assert all(f"asked for {spelled(category)}" in words for words in (figure.told().alt, figure.told().playing))
+    letters = [f"{letter}: " for letter in "abcdef"[: len(page.panels)]]
+    assert [panel.label[:3] for panel in page.panels] == letters or len(page.panels) == 1
+    assert ": " not in page.panels[0].label or len(page.panels) > 1, "a panel that is alone needs no letter"
     assert all(panel.videos.shape[1:] == (16, 64, 64, 3) for panel in page.panels)
 
 
@@ -243,7 +250,38 @@ def test_tempo_rises_from_row_to_row(compose, generators):
     code = combine(generators["weizmann"].config, *base)
     rows = [changed(code, "motion", 2, value) for value in (-1.0, -0.5, 0.0, 0.5, 1.0)]
     assert agree(page.panels[0].videos, shown(generators["weizmann"], *rows))
-    assert "*third*" in page.caption and "how fast somebody moves" in page.caption and page.panels[0].rows[0] == "−1"
+    assert "This is the result of manipulating *third* dimension" in page.caption and page.panels[0].rows[0] == "−1"
+
+
+@pytest.mark.parametrize(
+    ("training", "said"),
+    [
+        ({"allotted": True, "clip_steps": [1, 2, 3]}, True),
+        ({"allotted": True, "clip_steps": [2]}, False),
+        ({"allotted": False, "clip_steps": [1, 2]}, False),
+        ({}, False),
+    ],
+)
+def test_only_of_a_network_that_learned_tempo_it_is_said(training, said):
+    told = CATALOGUE["extra_weizmann_tempo"].told(network(training=training))
+    assert ("how fast somebody moves" in told.caption) == said
+
+
+def test_longer_videos_are_compared_with_the_length_of_the_training():
+    assert "trained on 16 frames" in CATALOGUE["extra_weizmann_longer"].told(network()).caption
+    longer = network(training={"clip_length": 24})
+    assert "trained on 24 frames" in CATALOGUE["extra_weizmann_longer"].told(longer).caption
+
+
+def test_the_rank_of_what_is_drawn_stands_on_the_page(compose, monkeypatch):
+    assert "Ranked" not in compose("fig15").provenance, "nothing is stored of this network"
+    changes = {"appearance": (1.0, 3.0, 2.0), "motion": (5.0, 1.0, 9.0)}
+    effects = {part: Effects(part, 3.0, change, 2) for part, change in changes.items()}
+    monkeypatch.setattr(catalogue.ranking, "stored", lambda _: effects)
+    assert "Ranked by effect: second and third of 3. " in compose("fig15").provenance
+    assert "Ranked by effect: first of 3. " in compose("fig11").provenance
+    assert CATALOGUE["fig10"].told(network()).effect == "third of 3"
+    assert "Ranked" not in compose("fig06").provenance and CATALOGUE["fig15"].told().effect == ""
 
 
 @pytest.mark.parametrize("name", ["fig16_weizmann", "fig16_mug"])
@@ -290,9 +328,9 @@ def test_parameters_reach_the_page(compose, generator):
     [panel] = page.panels
     code = changed(combine(SMALL, 7, 5, "bend"), "appearance", 2, 0.25)
     assert agree(panel.videos, shown(generator, code)) and panel.rows == ("+0.25",)
-    assert "third" in page.caption and panel.label == "a: subject 1"
-    assert "*a* is from one randomly sampled $z_a$" in page.caption
-    assert page.provenance.endswith("Seeds: z_a 7, z_m 5.")
+    assert "third" in page.caption and panel.label == "subject 1"
+    assert "This is from one randomly sampled $z_a$" in page.caption and "*bending*" in page.provenance
+    assert page.provenance.endswith("Seeds: $z_a$ 7, $z_m$ 5.")
     page = compose("fig16_weizmann", subjects=[4, 5], motions=[6, 3], first_actions=["jack"], second_actions=["jack"])
     expected = [(4, 6), (5, 3), (4, 3), (5, 6)]
     assert agree(page.panels[0].videos, shown(generator, *(combine(SMALL, *code, "jack") for code in expected)))
@@ -351,13 +389,13 @@ def test_simulated_data_and_smoke_runs_are_called_that(compose):
 def test_a_figure_in_words_follows_its_parameters():
     told = CATALOGUE["fig08"].told(dimension=20, values=[-2.0, 2.0], subjects=[5])
     assert told.name == "fig08_mug_appearance_21st" and told.title.endswith("21st dimension")
-    assert told.alt.startswith("One panel of generated (simulated) video frames for one person; down the two rows")
-    assert told.playing.startswith("One panel of generated (simulated) videos for one person; in those")
+    assert told.alt.startswith("One panel of generated (simulated) video frames for one person, asked for ")
+    assert told.playing.startswith("One panel of generated (simulated) videos for one person, asked for happy; in ")
     assert "the 21st dimension of the appearance code takes the values −2 and +2" in told.alt
-    assert told.seeds == "z_a 5, z_m 15" and CATALOGUE["fig08"].told().seeds.endswith(f"z_m 15, {CHOSEN}")
-    assert CATALOGUE["fig08"].told(network()).seeds == "z_a 1 and 17, z_m 15", "chosen for another network"
+    assert told.seeds == "$z_a$ 5, $z_m$ 3" and CATALOGUE["fig08"].told().seeds.endswith(f"$z_m$ 3, {CHOSEN}")
+    assert CATALOGUE["fig08"].told(network()).seeds == "$z_a$ 15 and 7, $z_m$ 3", "chosen for another network"
     others = CATALOGUE["fig04"].told(motions=[1, 2, 3], categories=["happy"])
-    assert "One panel" in others.alt and "happy (a)" in others.alt and "three rows" in others.alt
+    assert "One panel" in others.alt and "each: happy; each panel" in others.alt and "three rows" in others.alt
 
 
 def test_a_network_of_other_categories_has_figures_of_its_own(compose):

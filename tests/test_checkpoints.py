@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 from pathlib import Path
@@ -136,6 +137,29 @@ def test_damaged_weights(tmp_path: Path) -> None:
         load_generator(card)
     with pytest.raises(G3ANError, match="no shipped weights 'wiezmann'"):
         load_generator("wiezmann")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"files": []}, r"card\.json is damaged: 'files' should be a list of the weights' files, not \[\]"),
+        ({"files": [3]}, "'files' should be a list of the weights' files"),
+        ({"clips_seen": "many"}, r"card\.json is damaged: 'clips_seen' should be a number, not 'many'"),
+        ({"dataset": None}, "'dataset' should be a name, not None"),
+        ({"origins": None}, "'origins' should be a list of cards, not None"),
+        ({"origins": [5]}, "'origins' should be a list of cards, and hold 5"),
+        ({"origins": [{"clips_seen": "many"}]}, "'clips_seen' should be a number"),
+        ({"training": 3}, "'training' should be a mapping"),
+        ({"config": {"preset": "small", "classes": None}}, r"classes is None; it must be tuple\[str, \.\.\.\]"),
+        ({"config": {"preset": "small", "widths": ["a"] * 5}}, "widths is .* it must be"),
+        ({"config": {"preset": "small", "z_a_dim": True}}, "z_a_dim is True; it must be int"),
+    ],
+)
+def test_a_damaged_card_says_what_it_should_hold(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+    card = {"config": {"preset": "small"}, "files": ["a.safetensors"], "dataset": "mug"} | changes
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    with pytest.raises(G3ANError, match=said):
+        load_generator(tmp_path / "card.json")
 
 
 @pytest.mark.parametrize(

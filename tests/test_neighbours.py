@@ -147,3 +147,26 @@ def test_features_of_many_windows_are_compared_evenly(monkeypatch):
     clips = [data.clip(i, 0, 1)["video"] for i in (0, 1)]
     found = nearest_clips(Repeating(clips).eval(), data, [1], Extractor("colours", "0" * 64, 1536, "none", look))
     assert found.features["windows"] == 70 and looked_at == [64, 6, 64]
+
+
+def test_where_there_are_more_videos_than_windows_to_compare_each_has_one(monkeypatch):
+    monkeypatch.setattr(neighbours, "FEATURE_WINDOWS", 7)
+    data = few(3)
+    read: list[int] = []
+    monkeypatch.setattr(data, "clip", lambda i, *how: read.append(i) or type(data).clip(data, i, *how))
+    clips = [data.clip(i, 0, 1)["video"] for i in (0, 1)]
+    found = nearest_clips(Repeating(clips).eval(), data, [1], COLOURS, 0)
+    assert len(data) > 7
+    counts = (found.features["windows"], found.features["videos"], found.features["people"])
+    assert counts == (len(data), len(data), len(set(data.subjects)))
+
+
+def test_the_picture_says_what_it_shows(monkeypatch):
+    told: list[str] = []
+    draw = neighbours.draw_panels
+    monkeypatch.setattr(neighbours, "draw_panels", lambda p, *say, **how: told.extend(say) or draw(p, *say, **how))
+    data = few(2)
+    network = Repeating([data.clip(i, 0, 1)["video"] for i in (0, 1)]).eval()
+    network.card = {"dataset": "mug-sim"}
+    nearest_clips(network, data, [1], COLOURS)
+    assert "MUG (simulated)" in told[0] and told[1].startswith("Network: preset")

@@ -153,6 +153,17 @@ def test_italics_go_on_in_the_next_line():
     assert len(lines) > 1
 
 
+@pytest.mark.parametrize("words", [8, 15, 22, 29, 36])
+def test_no_paragraph_ends_with_a_line_of_one_word(words):
+    drawn = page(caption=" ".join(["o"] * words))
+    lines: dict[float, int] = {}
+    for text in drawn.still.texts:
+        if text.get_text() == "o":
+            lines[text.get_position()[1]] = lines.get(text.get_position()[1], 0) + 1
+    assert sum(lines.values()) == words and len(lines) > 1
+    assert lines[min(lines)] > 1
+
+
 def test_the_warning_stands_above_everything_in_still_and_animation():
     plain, warned = page(), page(stamp="smoke run")
     first = min(text.get_position()[1] for text in warned.still.texts if text.get_text() in {"smoke", "run"})
@@ -291,7 +302,7 @@ def test_saving_writes_the_pictures_and_enters_them_in_the_manifest(tmp_path):
             "caption": figure.caption,
             "alt": figure.alt,
             "playing": figure.playing,
-            "seeds": "z_a 23, z_m 5 and 13, chosen among the first twenty-four",
+            "seeds": "$z_a$ 23, $z_m$ 5 and 13, chosen among the first twenty-four",
             "notebook": "notebooks/07_conditional_generation.ipynb",
             "parameters": {"weights": "weizmann", "motions": [1, 2]},
             "weights": "weizmann",

@@ -78,7 +78,8 @@ def site(project, make_notebook, monkeypatch):
     figures.mkdir()
     for suffix, kind in ((".png", "PNG"), (".gif", "GIF")):
         (figures / f"a{suffix}").write_bytes(picture(kind))
-    entry = {"weights_sha256": "c0ffee", "parameters": {"seed": 4}, "seeds": "z_a 4", "files": {"a.png": "f00d"}}
+    entry = {"weights_sha256": "c0ffee", "parameters": {"seed": 4}, "files": {"a.png": "f00d"}}
+    entry |= {"seeds": "$z_a$ 4", "effect": "second of 128", "title": "People of mine"}
     (figures / "manifest.json").write_text(json.dumps({"a": entry}))
     monkeypatch.setattr("g3an.catalogue.CATALOGUE", {"a": figure("a"), "b": figure("b", animated=False)})
     return report.build().parent
@@ -115,7 +116,9 @@ def test_the_gallery_shows_each_figure_with_its_origin(site):
     assert button["style"] == "aspect-ratio: 6 / 4", "it would change its size when it begins to move"
     assert "People &lt;waving&gt;" in text and "On Weizmann: <em>first</em> of <span" in text
     assert "<i>z</i><sub>a</sub>" in text
-    assert "c0ffee" in text and "Seeds: z_a 4." in text and "notebooks/07_draw.html#a" in text
+    assert "c0ffee" in text and "notebooks/07_draw.html#a" in text
+    assert "Seeds: " in text and "<sub>a</sub></span> 4. Ranked by effect: second of 128." in text
+    assert {"#a", "#b"} <= {link.get("href") for link in page.all("a")}, "a list of figures leads to each"
     assert "Not drawn yet" in text  # figure b
     assert 'name="viewport"' in text and '<html lang="en">' in text
 
@@ -236,3 +239,20 @@ def test_formulas_that_cannot_be_read_and_prices_stay_text():
     formulas: list[str] = []
     assert report._take_formulas(r"from $5 to $6, \$a\$", formulas) == r"from $5 to $6, \$a\$"
     assert not formulas
+
+
+def test_a_figure_has_one_anchor_where_it_is_shown_and_the_title_it_was_drawn_with(make_notebook):
+    path = make_notebook("draw", ["figure_of = {'mug': 1, 'x': \"a\"}", "## Figure", 'print("a")'])
+    other = figure("b", number="Figure 1")
+    page = report.notebook_page(path, figures={"a": figure("a"), "b": other}, titles={"a": "People of mine"})
+    assert page.count('id="a"') == 1
+    assert page.index("figure_of") < page.index('id="a"') < page.index("<h2")
+    assert 'href="../index.html#a">People of mine</a>' in page
+    assert 'href="../index.html#b">People &lt;waving&gt;</a>' in page
+
+
+def test_a_title_that_its_caption_repeats_is_left_out(site, project):
+    entry = {"files": {"a.png": "f00d"}, "title": "Generator architecture", "caption": "Generator Architecture."}
+    (project / "figures" / "manifest.json").write_text(json.dumps({"a": entry}))
+    text = (report.build().parent / "index.html").read_text()
+    assert "<strong>Figure 1:</strong> Generator Architecture." in text

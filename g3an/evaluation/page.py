@@ -87,12 +87,16 @@ def confusion(found: Mapping[str, Any]) -> list[str]:
     rows = []
     for name, shares in zip(found["asked"], found["share"], strict=True):
         rows.append((f"**{name}**", *(f"{share:.0%}" for share in shares)))
-    intro = f"As what {found['clips']} generated clips are read; a row for each category asked for:"
+    right = sum(shares[k] for k, shares in enumerate(found["share"])) / len(rows)
+    intro = (
+        f"As what {found['clips']} generated clips are read, {right:.1%} of them as asked for (the card's number is of "
+        "other draws); a row for each category asked for:"
+    )
     return [intro, "", *_rows(("asked for", *found["read"]), rows)]
 
 
 def shares(found: Mapping[str, Any]) -> list[str]:
-    """Figure 3: which code explains which factor."""
+    """Which code explains which factor."""
 
     def cell(numbers: Sequence[float | None]) -> str:
         value, low, high = numbers
@@ -104,8 +108,8 @@ def shares(found: Mapping[str, Any]) -> list[str]:
         together = 1 - sum(of[term][0] or 0 for term in terms)
         rows.append((factor, *(cell(of[term]) for term in terms), f"{together:.0%}"))
     return [
-        "Figure 3 as numbers: the share of each factor's variance over crossed codes that one code explains, with 95 % "
-        "intervals, and what only codes together explain.",
+        "What each code decides: the share of each factor's variance over crossed codes that one code explains, with "
+        "95 % intervals, and what only codes together explain. (Figures 3 to 7 cross codes by eye.)",
         "",
         *_rows(("factor", *terms, "together"), rows),
     ]
@@ -133,6 +137,7 @@ def moved(found: Mapping[str, Any]) -> list[str]:
 def codes(found: Mapping[str, Any]) -> list[str]:
     """All of :class:`g3an.evaluation.codes.Codebook`."""
     groups, single, switched = found["groups"], found["dimensions"], found["switched"]
+    moving = "z_m and c" if any("c" in of for of in found["shares"].values()) else "z_m"
 
     def three(dci: Mapping[str, float]) -> str:
         return ", ".join(f"{name} {value:.2f}" for name, value in dci.items())
@@ -149,7 +154,7 @@ def codes(found: Mapping[str, Any]) -> list[str]:
         *moved(found),
         "",
         f"Figure 16 as numbers, {switched['pairs']} pairs: after the switch, identity follows z_a in "
-        f"{switched['identity']:.1%} of videos, motion follows z_m and c in {switched['motion']:.1%}, both in "
+        f"{switched['identity']:.1%} of videos, motion follows {moving} in {switched['motion']:.1%}, both in "
         f"{switched['both']:.1%}.",
     ]
 

@@ -50,6 +50,9 @@ LADDER_CLIPS = 126
 OF_EXTRACTORS = ("ladder", "reencoding")
 """Sections that say something of the extractors on real clips, whatever the networks' weights are."""
 
+OF_TRAINING = ("memory", "consistency")
+"""Sections that compare with the clips of the training."""
+
 CONFUSION_CLIPS = 960
 SAMPLES = 512
 """Of which the nearest training clip is looked for."""
@@ -154,9 +157,18 @@ def _measured(entry: Mapping[str, Any]) -> bool:
 
 
 def training_clips(generator: Any, dataset: str, root: str | Path | None = None) -> ClipDataset:
-    """What a network was trained on, with its frame steps: train people of simulated sets, everyone of others."""
+    """What a network was trained on, with its frame steps: train people of simulated sets, and people drawn beyond the
+    set if its card names some; everyone of others."""
     split: Split = "train" if dataset in SETS else "all"
-    return open_dataset(dataset, root, split=split, length=generator.frame_count(), steps=trained_steps(generator))
+    return open_dataset(
+        dataset, root, split=split, extra_people=_extra_people(generator, dataset), length=generator.frame_count(),
+        steps=trained_steps(generator),
+    )  # fmt: skip
+
+
+def _extra_people(generator: Any, dataset: str) -> int:
+    training = getattr(generator, "card", {}).get("training", {})
+    return int(training.get("extra_people", 0)) if dataset in SETS else 0
 
 
 def fresh_clips(generator: Any, dataset: str) -> ClipDataset | None:
@@ -220,6 +232,9 @@ def _key(generator: Any, section: str) -> str:
         probes.append(sha256(lids.SHIPPED))
     weights = "" if section in OF_EXTRACTORS else generator.weights_hash
     settings = [VERSION, section, weights, *probes, CLIPS, LADDER_CLIPS, CONFUSION_CLIPS, SAMPLES]
+    extra = _extra_people(generator, str(getattr(generator, "card", {}).get("dataset")))
+    if extra and section in OF_TRAINING:
+        settings.append(extra)
     return hashlib.sha256(repr(settings).encode()).hexdigest()[:12]
 
 

@@ -14,9 +14,10 @@ from torch import Tensor
 from g3an.data.clips import Clip, ClipDataset
 from g3an.data.faces.factors import APPEARANCE, MOTION, Factor
 from g3an.data.faces.motion import COURSES, courses
-from g3an.data.faces.sets import CLASSES, FaceVideo, draw_video, render, videos
+from g3an.data.faces.sets import CLASSES, FaceVideo, cached_file, default_cache, draw_video, render, videos
 from g3an.data.layouts import Split, chosen_subjects
 from g3an.errors import G3ANError
+from g3an.files import make_folder
 
 
 class FaceClip(Clip):
@@ -135,6 +136,16 @@ def _turned(values: np.ndarray, factors: tuple[Factor, ...], flip: bool) -> Tens
     return torch.from_numpy(values) * torch.tensor(signs)
 
 
+def _check_cache(name: str, cache: Path, people: Sequence[int]) -> None:
+    """Refuse a folder that cannot be written before the first clip is drawn for it."""
+    if all(cached_file(cache, name, person).exists() for person in people):
+        return
+    try:
+        make_folder(cache)
+    except G3ANError as error:  # whoever opens a data set chose no such folder, and could not know what does
+        raise G3ANError(f"{error} Simulated faces are kept there; the variable G3AN_CACHE names it.") from error
+
+
 def open_faces(
     name: str, root: str | Path | None = None, *, split: Split = "all", cached: bool = True, size: int = 64,
     extra_people: int = 0, **how: Any,
@@ -147,7 +158,9 @@ def open_faces(
     every = videos(name, size, extra_people=extra_people)
     made = [video for k, video in enumerate(every) if video.subject in chosen or k >= len(of_set)]
     if cached and size == 64:
-        cache = render(name, root, sorted({video.person for video in made}))
+        people = sorted({video.person for video in made})
+        _check_cache(name, Path(root) if root else default_cache(), people)
+        cache = render(name, root, people)
         made = [replace(video, cache=cache) for video in made]
     data = FaceDataset(name, made, size=size, **how)
     data.split = split
