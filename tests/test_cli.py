@@ -260,7 +260,7 @@ def test_what_codes_change_is_told_and_written(monkeypatch, tmp_path, capsys):
     out = tmp_path / "codes.json"
     assert call(monkeypatch, "disentangle", "--weights", "mug-sim", "--people", "5", "--out", str(out)) == 0
     told = capsys.readouterr().out
-    assert "Figure 3 as numbers" in told and "Figure 16 as numbers" in told
+    assert "What each code decides" in told and "Figure 16 as numbers" in told
     assert json.loads(out.read_text()) == known
     assert asked["people"] == 5 and {0, 1, 5} <= set(asked["ranked"]["motion"])
 

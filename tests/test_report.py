@@ -242,11 +242,11 @@ def test_formulas_that_cannot_be_read_and_prices_stay_text():
 
 
 def test_a_figure_has_one_anchor_where_it_is_shown_and_the_title_it_was_drawn_with(make_notebook):
-    path = make_notebook("draw", ["figure_of = {'mug': 1, 'x': \"a\"}", "## Figure", 'print("a")'])
+    path = make_notebook("draw", ["figure_of = {'mug': 1, 'x': \"a\"}", "# Figure", 'print("a")'])
     other = figure("b", number="Figure 1")
     page = report.notebook_page(path, figures={"a": figure("a"), "b": other}, titles={"a": "People of mine"})
     assert page.count('id="a"') == 1
-    assert page.index("figure_of") < page.index('id="a"') < page.index("<h2")
+    assert page.index("figure_of") < page.index('id="a"') < page.index("<h1")
     assert 'href="../index.html#a">People of mine</a>' in page
     assert 'href="../index.html#b">People &lt;waving&gt;</a>' in page
 
