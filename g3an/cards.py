@@ -192,7 +192,7 @@ def _markdown(card: dict[str, Any]) -> str:
     whose = "every person" if card["data"].get("split", "all") == "all" else "train people only"
     more = f" and {training['extra_people']} drawn beyond the set" if training["extra_people"] else ""
     between, own = nearest["person_to_nearest_other_person"], nearest["sample_to_nearest_training_clip"]
-    compared = f" ({near['videos']:,} videos of {near['people']:,} people)" if "videos" in near else ""
+    compared = f"{near['windows']:,} training windows ({near['videos']:,} videos of {near['people']:,} people)"
     lines = [
         f"# Weights `{card['name']}`",
         "",
@@ -218,8 +218,8 @@ def _markdown(card: dict[str, Any]) -> str:
         f"- **Nearest training clip**: the median sample is {own['median']} away from it ({nearest['measure']}); "
         f"the median training clip is {between['median']} away from the nearest of another person in the same action.",
         f"- **Nearest in features** of {near['extractor']}: the median sample is {near['generated'][1]} away from its "
-        f"nearest of {near['windows']:,} training windows{compared}, the median window {near['fresh'][1]} from the "
-        f"nearest of another person; {near['nearer']:.1%} of {near['samples']} samples are nearer than 95 % of those.",
+        f"nearest of {compared}, the median window {near['fresh'][1]} from the nearest of another person; "
+        f"{near['nearer']:.1%} of {near['samples']} samples are nearer than 95 % of those.",
         *([f"- **Axes of z_a**: {card['axes']} (`g3an/axes.py`)."] if "axes" in card else []),
         *_measured(card.get("measured"), bool(config["classes"])),
         *(f"- **Short of its aim**: {what}." for what in short_of_aims(card.get("measured"))),

@@ -250,7 +250,7 @@ def _words(markup: str) -> list[list[tuple[str, bool]]]:
 
 
 def _wrap(markup: str, size: float, width: float) -> list[str]:
-    """Break a paragraph into lines of at most ``width`` pixels, none of which is left with a word or two at the end."""
+    """Break a paragraph into lines of at most ``width`` pixels; a short last one is filled if that costs no line."""
     lines = _lines(markup, size, width)
     for narrower in (0.95, 0.9, 0.85, 0.8):
         if len(lines) < 2 or _measure(lines[-1], size) >= _LEAST_LAST_LINE * width:
