@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any, cast
@@ -323,9 +323,57 @@ def train(
     Stopped
         Ctrl-C, after saving.
     """
-    run = Path(run_dir)
-    checkpoints = run / "checkpoints"
-    # First what costs nothing: simulated faces may have to be drawn for minutes.
+    folder = Path(run_dir)
+    state = _state_once_checked(folder, dataset_name, model, config, resume, device, begin, begin_category)
+    run = _Run(folder, dataset_name, root, model, config, _accelerator(config, device), state)
+    run.make_networks(begin, begin_category, resume)
+    run.learn_readers(progress)
+    run.make_encoder()
+    if state:
+        run.restore(state)
+    run.shape_codes()
+    run.prepare()
+    run.open_books()
+    shown = progress and run.accelerator.is_main_process
+    bar = tqdm(total=config.steps, initial=run.done, unit="step", disable=not shown, desc=folder.name)
+    before = run.seconds()
+    pinned = run.accelerator.device.type == "cuda"
+    with _Stop() as stop, bar:
+        for step, clips in _batches(run.data, config, run.done, run.mine, pinned):
+            losses, ratios = run.step(step, clips)
+            step += 1  # from here on: the number of finished steps
+            now = run.seconds()
+            rate, before = config.batch / (now - before), now
+            bar.update()
+            bar.set_postfix({name: f"{loss:.2f}" for name, loss in losses.items()}, clips=f"{rate:.1f}/s")
+            last = step == config.steps
+            if step % config.log_every == 0 or last:
+                run.note(step, losses, ratios, rate, now)
+            if step % config.sample_every == 0 or last:
+                run.sample(step, now)
+            # A process that was asked to stop stops all of them, at one step and once the state is saved.
+            stopping = run.mean(torch.tensor(float(stop.asked), device=run.accelerator.device)).item() > 0
+            if step % config.checkpoint_every == 0 or last or stopping:
+                run.keep(step)
+            if stopping:
+                run.accelerator.wait_for_everyone()
+                raise Stopped(
+                    f"Stopped after step {step}; the state is saved in {run.checkpoints / 'last.pt'}. Go on with "
+                    "--resume."
+                )
+    return run.finish()
+
+
+# ------------------------------------------------------------------------------------------------
+# A run
+# ------------------------------------------------------------------------------------------------
+
+
+def _state_once_checked(
+    run: Path, dataset_name: str, model: ModelConfig, config: TrainConfig, resume: bool, device: str,
+    begin: str | Path | None, begin_category: str | None,
+) -> dict[str, Any] | None:  # fmt: skip
+    """The state to go on from, if any, after all checks that cost nothing: faces may have to be drawn for minutes."""
     if run.exists() and not run.is_dir():
         raise G3ANError(f"Cannot write to {run}, which is a file; a run needs a folder of its own.")
     if device not in ("auto", "cpu"):
@@ -347,6 +395,11 @@ def train(
             f"{model.preset!r} makes."
         )
     _require_origin(run, state, begin, begin_category)
+    return state
+
+
+def _accelerator(config: TrainConfig, device: str) -> Accelerator:
+    """The devices and processes, among which a batch must be shared evenly."""
     AcceleratorState._reset_state()  # it is one a process, and an earlier run here may have had another precision
     # The vectors of the spectral norms come out alike everywhere, and each process has its own batch statistics.
     separate = DistributedDataParallelKwargs(broadcast_buffers=False)
@@ -360,352 +413,489 @@ def train(
             f"batch {config.batch} cannot be shared by {accelerator.num_processes} processes evenly; it must be a "
             f"multiple of {accelerator.num_processes * whole}."
         )
-    split: Split = "all" if config.split == "all" or (config.split == "auto" and dataset_name not in SETS) else "train"
-    with accelerator.main_process_first():  # simulated faces are drawn at first use, by one process
-        data = open_dataset(
-            dataset_name, root, split=split, length=config.clip_length, steps=config.clip_steps, mirror=config.mirror,
-            seed=config.seed, extra_people=config.extra_people,
-        )  # fmt: skip
-    data.require_lengths()
-    fingerprint = data.fingerprint()
-    classes = model.classes or (tuple(data.classes) if len(data.classes) > 1 else ())
-    model = ModelConfig.from_dict({**model.to_dict(), "classes": classes})
-    if classes and set(classes) != set(data.classes):
-        raise G3ANError(
-            f"The network's categories are {', '.join(classes)}; {dataset_name} has {', '.join(data.classes)}. "
-            "Leave the network's out, and they are taken from the data."
-        )
-    # The network may list the categories in another order than the data does.
-    place = torch.tensor([classes.index(name) for name in data.classes] if classes else [])
-    if state:
-        if ModelConfig.from_dict(state["model"]) != model:
-            raise G3ANError(f"{run} was trained with another network; resume with the same, or start anew.")
-        if state.get("fingerprint", fingerprint) != fingerprint:  # older checkpoints hold none
-            raise G3ANError(
-                f"{run} was trained with other videos, people or categories than {root or dataset_name} holds; resume "
-                "with the same, or start anew."
-            )
+    return accelerator
 
-    origins: list[dict[str, Any]] = state["origins"] if state else []
-    torch.manual_seed(config.seed)  # initial weights
-    generator = Generator(model)
-    if begin is not None and not state:
-        origins = begin_from(generator, begin, begin_category)
-    elif resume and not state and read_json(run / "config.json").get("origins"):
-        raise G3ANError(f"{run} was stopped before its first checkpoint: name what to begin from again (--from).")
-    how = (config.discriminator_init, config.batch_spread)
-    video_judge = VideoDiscriminator(len(classes), config.video_width, *how)
-    image_judge = ImageDiscriminator(config.image_width, *how)
-    optimiser_g = torch.optim.Adam(generator.parameters(), config.learning_rate_g, config.betas)
-    perception = Perception() if config.perception else None
-    deep_judge = PerceptualDiscriminator(len(classes), pairs=config.together > 1) if config.perception else nn.Module()
-    optimiser_d = torch.optim.Adam(
-        [*video_judge.parameters(), *image_judge.parameters(), *deep_judge.parameters()],
-        config.learning_rate_d,
-        config.betas,
-    )
-    reader: FactorNetwork | None = None
-    if config.reading:
-        learned = run / "reader.safetensors"
-        with accelerator.main_process_first():
+
+@dataclass
+class _Batch:
+    """What one process trains on in one step."""
+
+    step: int
+    real: Tensor
+    c_real: Tensor | None
+    z_a: Tensor
+    z_m: Tensor
+    c: Tensor | None
+    frames: Tensor  # of the real and the generated clips, those that D_I sees
+    transforms: torch.Generator  # for what is done to clips before they are judged
+    first: int  # from this clip on the codes are those of the real clips, which are given back
+    index: Tensor | None = None  # of the clips to be given back: the videos that they are from
+    told: Tensor | None = None  # their known courses
+    looked_at: Tensor | None = None  # two frames of each, whose perceptual maps are compared
+    shown: Tensor | None = None  # the frames that are made in a step without judges
+    losses: dict[str, Tensor] = field(default_factory=dict)  # as they are logged
+
+
+class _Run:
+    """Networks, optimisers and data of one training, what a step does to them, and what is left in its folder.
+
+    :func:`train` calls the methods in the order in which they stand here; what the first of them draw from the one
+    random state, such as the initial weights, depends on it.
+    """
+
+    def __init__(
+        self, folder: Path, dataset_name: str, root: str | Path | None, model: ModelConfig, config: TrainConfig,
+        accelerator: Accelerator, state: dict[str, Any] | None,
+    ) -> None:  # fmt: skip
+        """Open the data, and see that they are those that the network and the state are for."""
+        self.folder, self.checkpoints = folder, folder / "checkpoints"
+        self.dataset_name, self.root = dataset_name, root
+        self.config, self.accelerator, self.state = config, accelerator, state
+        whole = config.split == "all" or (config.split == "auto" and dataset_name not in SETS)
+        split: Split = "all" if whole else "train"
+        with accelerator.main_process_first():  # simulated faces are drawn at first use, by one process
+            self.data = open_dataset(
+                dataset_name, root, split=split, length=config.clip_length, steps=config.clip_steps,
+                mirror=config.mirror, seed=config.seed, extra_people=config.extra_people,
+            )  # fmt: skip
+        self.data.require_lengths()
+        self.fingerprint = self.data.fingerprint()
+        known = self.data.classes
+        classes = model.classes or (tuple(known) if len(known) > 1 else ())
+        self.model = ModelConfig.from_dict({**model.to_dict(), "classes": classes})
+        if classes and set(classes) != set(known):
+            raise G3ANError(
+                f"The network's categories are {', '.join(classes)}; {dataset_name} has {', '.join(known)}. "
+                "Leave the network's out, and they are taken from the data."
+            )
+        # The network may list the categories in another order than the data does.
+        self.place = torch.tensor([classes.index(name) for name in known] if classes else [])
+        if state:
+            if ModelConfig.from_dict(state["model"]) != self.model:
+                raise G3ANError(f"{folder} was trained with another network; resume with the same, or start anew.")
+            if state.get("fingerprint", self.fingerprint) != self.fingerprint:  # older checkpoints hold none
+                raise G3ANError(
+                    f"{folder} was trained with other videos, people or categories than {root or dataset_name} holds; "
+                    "resume with the same, or start anew."
+                )
+        self.done, self.best, self.trained = 0, math.inf, 0.0
+        self.changes: list[dict[str, Any]] = state["changes"] if state else []
+        self.origins: list[dict[str, Any]] = state["origins"] if state else []
+
+    def make_networks(self, begin: str | Path | None, begin_category: str | None, resume: bool) -> None:
+        """The generator and its judges, with their first weights."""
+        config, kinds = self.config, len(self.model.classes)
+        torch.manual_seed(config.seed)
+        self.generator = Generator(self.model)
+        if begin is not None and not self.state:
+            self.origins = begin_from(self.generator, begin, begin_category)
+        elif resume and not self.state and read_json(self.folder / "config.json").get("origins"):
+            raise G3ANError(
+                f"{self.folder} was stopped before its first checkpoint: name what to begin from again (--from)."
+            )
+        how = (config.discriminator_init, config.batch_spread)
+        self.video_judge = VideoDiscriminator(kinds, config.video_width, *how)
+        self.image_judge = ImageDiscriminator(config.image_width, *how)
+        self.perception = Perception() if config.perception else None
+        self.deep_judge: nn.Module = nn.Module()
+        if config.perception:
+            self.deep_judge = PerceptualDiscriminator(kinds, pairs=config.together > 1)
+        self.optimiser_g = torch.optim.Adam(self.generator.parameters(), config.learning_rate_g, config.betas)
+        judges = (self.video_judge, self.image_judge, self.deep_judge)
+        weights = [weight for judge in judges for weight in judge.parameters()]
+        self.optimiser_d = torch.optim.Adam(weights, config.learning_rate_d, config.betas)
+        self.average = MovingAverage(self.generator, config.ema_decay)
+
+    def learn_readers(self, progress: bool) -> None:
+        """What reads expressions from clips that are given back, and what follows their courses."""
+        config, seed = self.config, self.config.seed + READER
+        self.reader: FactorNetwork | None = None
+        self.follower: Follower | None = None
+        if not config.reading:
+            return
+        learned = self.folder / "reader.safetensors"
+        with self.accelerator.main_process_first():
             if not learned.exists():
                 # Another network than the shipped one, which measures what comes out: it learns from other clips.
                 learned.parent.mkdir(parents=True, exist_ok=True)
-                seed = config.seed + READER
-                save_factors(fit_moves((dataset_name,), root=root, seed=seed, progress=progress), learned)
-        reader = load_factors(learned).requires_grad_(False)
-    follower: Follower | None = None
-    if config.following and reader is not None and isinstance(data, FaceDataset):
-        learned = run / "lids.safetensors"
-        with accelerator.main_process_first():
-            if not learned.exists():
-                save_lids(fit_lids([data], seed=config.seed + READER, progress=progress), learned)
-        follower = Follower(reader, load_lids(learned).requires_grad_(False), data)
-    encoder: nn.Module = nn.Linear(1, 1)  # an optimiser needs something
-    if config.reconstruction:
-        encoder = Encoder(
-            model, data.subjects, looks=config.looks, courses=bool(config.following), known=config.known_looks
+                save_factors(fit_moves((self.dataset_name,), root=self.root, seed=seed, progress=progress), learned)
+        self.reader = load_factors(learned).requires_grad_(False)
+        if config.following and isinstance(self.data, FaceDataset):
+            learned = self.folder / "lids.safetensors"
+            with self.accelerator.main_process_first():
+                if not learned.exists():
+                    save_lids(fit_lids([self.data], seed=seed, progress=progress), learned)
+            self.follower = Follower(self.reader, load_lids(learned).requires_grad_(False), self.data)
+
+    def make_encoder(self) -> None:
+        """What gives clips their codes, if they are to be given back."""
+        config, state = self.config, self.state
+        self.encoder: nn.Module = nn.Linear(1, 1)  # an optimiser needs something
+        # So many of z_a's first numbers are heard in full; all where nothing was given back at first: none was quieted.
+        self.heard = self.model.z_a_dim
+        if config.reconstruction:
+            encoder = self.encoder = Encoder(
+                self.model, self.data.subjects, looks=config.looks, courses=bool(config.following),
+                known=config.known_looks,
+            )  # fmt: skip
+            of_people = encoder.people.shape[1]
+            if not state:
+                self.heard = of_people
+            else:
+                self.heard = state.get("z_a_heard", of_people if "encoder" in state else self.heard)
+            if not state or "encoder" not in state:
+                encoder.fit(self.data, config.seed)
+        self.optimiser_e = torch.optim.Adam(
+            [{"params": [weight], "lr": _rate_of(name)} for name, weight in self.encoder.named_parameters()],
+            betas=config.betas,
         )
-    optimiser_e = torch.optim.Adam(
-        [{"params": [weight], "lr": _rate_of(name)} for name, weight in encoder.named_parameters()], betas=config.betas
-    )
-    average = MovingAverage(generator, config.ema_decay)
-    named: dict[str, Any] = {
-        "generator": generator, "video": video_judge, "image": image_judge, "deep": deep_judge,
-        "encoder": encoder, "optimiser_e": optimiser_e, "optimiser_g": optimiser_g, "optimiser_d": optimiser_d,
-    }  # fmt: skip
-    allotment: Allotment | None = None
-    # Whose codes were pulled already need not learn again where everybody's room is.
-    pulled = any(origin.get("training", {}).get("allotted") for origin in origins)
-    done, best, seconds = 0, math.inf, 0.0
-    changes: list[dict[str, Any]] = state["changes"] if state else []
-    # So many of z_a's first numbers are heard in full; all where nothing was given back at first, so none was quieted.
-    heard = model.z_a_dim
-    if isinstance(encoder, Encoder):
-        of_people = encoder.people.shape[1]
-        heard = state.get("z_a_heard", of_people if "encoder" in state else heard) if state else of_people
-    quiet: AbstractContextManager[None] = nullcontext()
-    if isinstance(encoder, Encoder) and "encoder" not in (state or {}):
-        encoder.fit(data, config.seed)
-    if state:
-        for name, part in named.items():
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        for name, part in self._named().items():
             if name in state:  # a run can begin to reconstruct later
                 part.load_state_dict(state[name])
-        average.weights = state["average"]
-        done, best, seconds = state["step"], state["best"], state["seconds"]
-        if state["config"].get("compared_clips", config.compared_clips) != config.compared_clips:
-            best = math.inf  # distances to other clips say nothing about it
-    if isinstance(encoder, Encoder):
+        self.average.weights = state["average"]
+        self.done, self.best, self.trained = state["step"], state["best"], state["seconds"]
+        if state["config"].get("compared_clips", self.config.compared_clips) != self.config.compared_clips:
+            self.best = math.inf  # distances to other clips say nothing about it
+
+    def _named(self) -> dict[str, Any]:
+        """What a checkpoint holds the states of."""
+        return {
+            "generator": self.generator, "video": self.video_judge, "image": self.image_judge, "deep": self.deep_judge,
+            "encoder": self.encoder, "optimiser_e": self.optimiser_e, "optimiser_g": self.optimiser_g,
+            "optimiser_d": self.optimiser_d,
+        }  # fmt: skip
+
+    def shape_codes(self) -> None:
+        """Which numbers of z_a the generator heeds, and which codes belong to which clip if they are drawn."""
+        self.allotment: Allotment | None = None
+        self.quiet: AbstractContextManager[None] = nullcontext()
+        # Whose codes were pulled already need not learn again where everybody's room is.
+        self.pulled = any(origin.get("training", {}).get("allotted") for origin in self.origins)
+        config, encoder = self.config, self.encoder
+        if not isinstance(encoder, Encoder):
+            return
         if config.allotted:
-            allotment = Allotment(encoder, data)
-            data.often = allotment.often
-        begins = slice(0, 0 if state else None)
+            self.allotment = Allotment(encoder, self.data)
+            self.data.often = self.allotment.often
+        begins = slice(0, 0 if self.state else None)
         # Weights of an origin that says nothing of its training, such as the authors', are as those of a new generator.
-        if origins and not state and origins[-1].get("training"):
-            before = TrainConfig.from_dict(origins[-1]["training"])
-            learned_from = origins[-1].get("dataset", dataset_name)
-            others = learned_from != dataset_name or before.extra_people != config.extra_people
+        if self.origins and not self.state and self.origins[-1].get("training"):
+            origin = self.origins[-1]
+            before = TrainConfig.from_dict(origin["training"])
+            learned_from = origin.get("dataset", self.dataset_name)
+            others = learned_from != self.dataset_name or before.extra_people != config.extra_people
             if config.known_looks and before.known_looks and others:
                 of: Split = "all" if before.split == "all" else "train"
                 theirs = open_dataset(
-                    learned_from, root, split=of, length=before.clip_length, steps=before.clip_steps,
+                    learned_from, self.root, split=of, length=before.clip_length, steps=before.clip_steps,
                     extra_people=before.extra_people,
                 )  # fmt: skip
-                turn_looks(generator, theirs, before.seed, encoder.axes)
+                turn_looks(self.generator, theirs, before.seed, encoder.axes)
             if before.reconstruction:
                 # Older cards do not say how many people there were.
                 supposed = len(APPEARANCE) if before.known_looks else before.looks
-                begins = slice(heard, origins[-1].get("z_a_heard", supposed))
-        quiet = Quiet(generator, encoder.gains, begins)
-    if accelerator.num_processes > 1 and accelerator.device.type == "cuda":  # PyTorch has it for GPUs only
-        generator = cast(Generator, nn.SyncBatchNorm.convert_sync_batchnorm(generator))
-    generator, video_judge, image_judge, optimiser_g, optimiser_d = accelerator.prepare(
-        generator, video_judge, image_judge, optimiser_g, optimiser_d
-    )
-    if reader is not None:
-        reader.to(accelerator.device)
-    if follower is not None:
-        follower.to(accelerator.device)
-    if perception is not None:
-        perception.to(accelerator.device)
-        deep_judge = accelerator.prepare(deep_judge)
-    if config.reconstruction:
-        encoder, optimiser_e = accelerator.prepare(encoder, optimiser_e)
-    bare = accelerator.unwrap_model(generator)
-    if config.frozen_norms:
-        if not state or not state["config"].get("frozen_norms"):
-            recompute_statistics(bare, config.seed, FROZEN_PASSES)
-        generator.train()
-        freeze_norms(generator)
-    average.weights = {name: value.to(accelerator.device) for name, value in average.weights.items()}
-    judges = tuple(accelerator.unwrap_model(judge) for judge in (video_judge, image_judge, deep_judge))
+                begins = slice(self.heard, origin.get("z_a_heard", supposed))
+        self.quiet = Quiet(self.generator, encoder.gains, begins)
 
-    main = accelerator.is_main_process
-    log = _Log(run, done) if main else None
-    if main:
-        write_json(run / "config.json", _described(model, config, data, dataset_name) | {"origins": origins})
-    local = config.batch // accelerator.num_processes
-    groups = local // 4 if config.together == 4 else 1  # within which batch_spread is measured
-    mine = slice(accelerator.process_index * local, (accelerator.process_index + 1) * local)
-    reference = _reference_clips(data, config.compared_clips) if main else None
-    warm = [
-        (optimiser_g, [config.learning_rate_g]), (optimiser_d, [config.learning_rate_d]),
-        (optimiser_e, [_rate_of(name) for name, _ in accelerator.unwrap_model(encoder).named_parameters()]),
-    ]  # fmt: skip
-    sampler, distance = bare, math.inf
-    bar = tqdm(total=config.steps, initial=done, unit="step", disable=not (progress and main), desc=run.name)
-    started = time.monotonic() - seconds
-    last_batch = time.monotonic()
-    loss_p = torch.zeros(())
-    ratios: dict[str, float] = {}
+    def prepare(self) -> None:
+        """Bring everything to the devices, and let the processes act as one."""
+        config, accelerator = self.config, self.accelerator
+        device = accelerator.device
+        if accelerator.num_processes > 1 and device.type == "cuda":  # PyTorch has it for GPUs only
+            self.generator = cast(Generator, nn.SyncBatchNorm.convert_sync_batchnorm(self.generator))
+        self.generator, self.video_judge, self.image_judge, self.optimiser_g, self.optimiser_d = accelerator.prepare(
+            self.generator, self.video_judge, self.image_judge, self.optimiser_g, self.optimiser_d
+        )
+        if self.reader is not None:
+            self.reader.to(device)
+        if self.follower is not None:
+            self.follower.to(device)
+        if self.perception is not None:
+            self.perception.to(device)
+            self.deep_judge = accelerator.prepare(self.deep_judge)
+        if config.reconstruction:
+            self.encoder, self.optimiser_e = accelerator.prepare(self.encoder, self.optimiser_e)
+        self.bare: Generator = accelerator.unwrap_model(self.generator)
+        if config.frozen_norms:
+            if not self.state or not self.state["config"].get("frozen_norms"):
+                recompute_statistics(self.bare, config.seed, FROZEN_PASSES)
+            self.generator.train()
+            freeze_norms(self.generator)
+        self.average.weights = {name: value.to(device) for name, value in self.average.weights.items()}
+        judges = (self.video_judge, self.image_judge, self.deep_judge)
+        self.bare_judges = tuple(accelerator.unwrap_model(judge) for judge in judges)
+        names = [name for name, _ in accelerator.unwrap_model(self.encoder).named_parameters()]
+        self.rates = [
+            (self.optimiser_g, [config.learning_rate_g]), (self.optimiser_d, [config.learning_rate_d]),
+            (self.optimiser_e, [_rate_of(name) for name in names]),
+        ]  # fmt: skip
+        local = config.batch // accelerator.num_processes
+        self.groups = local // 4 if config.together == 4 else 1  # within which batch_spread is measured
+        self.mine = slice(accelerator.process_index * local, (accelerator.process_index + 1) * local)
 
-    def keep(step: int) -> None:
-        if not main:
+    def open_books(self) -> None:
+        """The log, and the real clips that samples are compared with, both the main process's; and the clock."""
+        self.log: _Log | None = None
+        self.reference: Tensor | None = None
+        if self.accelerator.is_main_process:
+            self.log = _Log(self.folder, self.done)
+            data = self.data
+            described = {
+                "model": self.model.to_dict(),
+                "training": self.config.to_dict(),
+                "data": {
+                    "name": self.dataset_name, "videos": len(data), "people": len(set(data.subjects)),
+                    "split": data.split,
+                },
+                "origins": self.origins,
+            }  # fmt: skip
+            write_json(self.folder / "config.json", described)
+            self.reference = _reference_clips(data, self.config.compared_clips)
+        self.started = time.monotonic() - self.trained
+
+    def seconds(self) -> float:
+        """Of training, those before it was resumed included."""
+        return time.monotonic() - self.started
+
+    def mean(self, value: Tensor) -> Tensor:
+        """Over all processes: what one of them sees, all do, so that none waits for one that has stopped."""
+        return self.accelerator.reduce(value.detach(), "mean")  # type: ignore[no-any-return]
+
+    def step(self, step: int, clips: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, float]]:
+        """One D and one G step, or only the latter while there are no judges; the losses and ratios to be logged."""
+        config = self.config
+        for optimiser, rates in self.rates:  # a state brings the rates that it was saved with
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * _heat(config, step)
+        batch = self._batch(step, clips)
+        ratios: dict[str, float] = {}
+        if batch.shown is not None:
+            made = self.generator(batch.z_a, batch.z_m, batch.c, frames=batch.shown)
+            loss_g = self._given_back(batch, made)
+        else:
+            fake = self.generator(batch.z_a, batch.z_m, batch.c)
+            judged, deep = self._judges_step(batch, fake)
+            loss_g = self._loss_by_judges(batch, fake, deep)
+            if config.together == 4:
+                lacking, ratios = diversity_loss(batch.real[: batch.first], fake[: batch.first])
+                loss_g = loss_g + config.diversity * lacking
+            if config.reconstruction:
+                loss_g = loss_g + self._given_back(batch, fake[batch.first :])
+            batch.losses |= judged
+        self._generator_step(batch, loss_g)
+        return batch.losses, ratios
+
+    def _batch(self, step: int, clips: dict[str, Tensor]) -> _Batch:
+        """This process's clips and codes of a step."""
+        config, classes, device = self.config, self.model.classes, self.accelerator.device
+        real = clips["video"].to(device, non_blocking=True)
+        z_a, z_m, c = draw_codes(self.model, config.batch, config.seed, step, device, config.together)
+        z_a, z_m, c = z_a[self.mine], z_m[self.mine], None if c is None else c[self.mine]
+        c_real = None
+        if classes:
+            c_real = one_hot(self.place[clips["category"]], len(classes)).float().to(device)
+        frames = _frame_choice(config, step)[:, self.mine].to(device)
+        transforms = torch.Generator().manual_seed(_mix(config.seed, step, 3, self.accelerator.process_index))
+        batch = _Batch(step, real, c_real, z_a, z_m, c, frames, transforms, first=len(real))
+        if config.reconstruction:
+            self._read(batch, clips)
+        return batch
+
+    def _read(self, batch: _Batch, clips: dict[str, Tensor]) -> None:
+        """Let half of a batch, or all of it where there are no judges, have the codes of real clips."""
+        config, accelerator = self.config, self.accelerator
+        alone = batch.step < config.reconstruction_alone
+        first = batch.first = 0 if alone else len(batch.real) // 2
+        noise = torch.Generator().manual_seed(_mix(config.seed, batch.step, 4, 0))
+        share = (accelerator.process_index, accelerator.num_processes)
+        index = clips["index"][first:]
+        batch.index = index.to(accelerator.device)
+        c_read = None if batch.c_real is None else batch.c_real[first:]
+        if self.allotment is not None:
+            drawn = self.allotment.draw(index, noise, share, batch.step + PULLED_STEPS * self.pulled)
+            z_a, z_m, given = (part.to(accelerator.device) for part in drawn)
+            batch.real = torch.cat([batch.real[:first], given])
+        else:
+            if self.follower is not None:
+                batch.told = clips["courses"][first:].to(accelerator.device)
+            z_a, z_m = self.encoder(batch.real[first:], batch.index, c_read, batch.told)
+            z_a, z_m = noisy(z_a, z_m, self.model.z_a_dim, noise, share, config.look_noise, config.motion_noise)
+        batch.z_a, batch.z_m = torch.cat([batch.z_a[:first], z_a]), torch.cat([batch.z_m[:first], z_m])
+        if batch.c is not None and c_read is not None:
+            batch.c = torch.cat([batch.c[:first], c_read])
+        looked_at = torch.randint(ALONE_FRAMES, (share[1], len(index), 2), generator=noise)[share[0]]
+        batch.looked_at = looked_at.to(accelerator.device)
+        if config.normality:
+            batch.losses["normality"] = accelerator.unwrap_model(self.encoder).unlike_normal()
+        if alone and config.following:  # which takes frames that are evenly apart
+            batch.shown = torch.arange(batch.step % 2, config.clip_length, 2)[:ALONE_FRAMES]
+        elif alone:
+            batch.shown = torch.randperm(config.clip_length, generator=noise)[:ALONE_FRAMES].sort().values
+
+    def _given_back(self, batch: _Batch, made: Tensor) -> Tensor:
+        """The loss of the clips that were ``made`` to give back the real ones."""
+        assert batch.index is not None and batch.looked_at is not None and self.perception is not None
+        real, told = batch.real[batch.first :], batch.told
+        if batch.shown is not None:
+            real, told = real[:, :, batch.shown], None if told is None else told[:, :, batch.shown]
+        return _lost(
+            self.accelerator.unwrap_model(self.encoder), batch.index, batch.looked_at, self.perception, self.reader,
+            self.follower, self.config, batch.losses, real, made, told,
+        )  # fmt: skip
+
+    def _judges_step(self, batch: _Batch, fake: Tensor) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """One D step: its losses, and the perceptual maps of the fakes, through which G's gradients go."""
+        config, step, real, transforms = self.config, batch.step, batch.real, batch.transforms
+        # D_V and D_I hold no batch statistics, so real and fake share a pass.
+        both = torch.cat([real, fake.detach()])
+        c_both = None if batch.c is None or batch.c_real is None else torch.cat([batch.c_real, batch.c])
+        shown = augment(both, config.augment, transforms)
+        v_real, v_fake = self.video_judge(shown, c_both, 2 * self.groups).float().chunk(2)
+        stills = augment(_pick(both, batch.frames.flatten(0, 1)), config.augment, transforms)
+        i_real, i_fake = self.image_judge(stills, 2 * self.groups).float().chunk(2)
+        loss_v = discriminator_loss(v_real, v_fake, config.loss)
+        loss_i = discriminator_loss(i_real, i_fake, config.loss)
+        losses = {"video": loss_v, "image": loss_i}
+        deep: list[Tensor] = []
+        loss_d = loss_v + loss_i
+        if self.perception is not None:
+            with torch.no_grad():
+                known = _perceive(self.perception, real, config, step, transforms)
+            deep = _perceive(self.perception, fake, config, step, transforms)
+            seen = [torch.cat([x, y.detach()]) for x, y in zip(known, deep, strict=True)]
+            found = self.deep_judge(seen, len(both), c_both, 2 * self.groups)
+            verdicts = [verdict.float().chunk(2) for verdict in found]
+            loss_p = torch.stack([discriminator_loss(x, y, config.loss) for x, y in verdicts]).mean()
+            losses["perception"] = loss_p
+            loss_d = loss_d + config.perception * loss_p
+        if config.r1 and step % config.r1_every == 0:
+            stills = _pick(real, batch.frames[0])
+            flatness = gradient_penalty(self.video_judge, real, batch.c_real)
+            flatness = flatness + gradient_penalty(self.image_judge, stills)
+            loss_d = loss_d + config.r1_every * config.r1 / 2 * flatness
+        _require_sane(self.mean(loss_d), "discriminators", step, self.checkpoints, config)
+        self.optimiser_d.zero_grad()
+        self.accelerator.backward(loss_d)
+        self.optimiser_d.step()
+        return losses, deep
+
+    def _loss_by_judges(self, batch: _Batch, fake: Tensor, deep: list[Tensor]) -> Tensor:
+        """The generator's loss by the judges, whose own gradients are not needed, through the D step's fakes."""
+        config, transforms = self.config, batch.transforms
+        video_judge, image_judge, deep_judge = self.bare_judges
+        for judge in self.bare_judges:
+            judge.requires_grad_(False)
+        with self.accelerator.autocast():
+            v_fake = video_judge(augment(fake, config.augment, transforms), batch.c, self.groups).float()
+            stills = augment(_pick(fake, batch.frames[1]), config.augment, transforms)
+            i_fake = image_judge(stills, self.groups).float()
+        loss_g = generator_loss(v_fake, config.loss) + generator_loss(i_fake, config.loss)
+        if self.perception is not None:
+            with self.accelerator.autocast():
+                judged = deep_judge(deep, len(fake), batch.c, self.groups)
+            deceived = torch.stack([generator_loss(verdict.float(), config.loss) for verdict in judged]).mean()
+            loss_g = loss_g + config.perception * deceived
+        return loss_g
+
+    def _generator_step(self, batch: _Batch, loss_g: Tensor) -> None:
+        """One step of the generator, and of what reads codes from clips."""
+        if self.config.normality:
+            loss_g = loss_g + self.config.normality * batch.losses["normality"]
+        batch.losses["generator"] = loss_g
+        _require_sane(self.mean(loss_g), "generator", batch.step, self.checkpoints, self.config)
+        self.optimiser_g.zero_grad()
+        self.optimiser_e.zero_grad()
+        self.accelerator.backward(loss_g)
+        with self.quiet:
+            self.optimiser_g.step()
+        if self.config.reconstruction:
+            self.optimiser_e.step()
+        for judge in self.bare_judges:
+            judge.requires_grad_(True)
+        self.average.update(self.bare)
+
+    def note(self, step: int, losses: dict[str, Tensor], ratios: dict[str, float], rate: float, seconds: float) -> None:
+        """A line of the log, of means over all processes."""
+        values = {**{f"loss_{name}": loss.item() for name, loss in losses.items()}, **ratios}
+        means = self.mean(torch.tensor(list(values.values()), device=self.accelerator.device)).tolist()
+        times = {"clips_per_second": rate, "clips": step * self.config.batch, "seconds": seconds}
+        if self.log:
+            self.log.write(step, dict(zip(values, means, strict=True)) | times)
+
+    def sample(self, step: int, seconds: float) -> None:
+        """A sheet of samples, the distance to real clips, and the network of the smallest one."""
+        if self.log is None:
             return
-        _require_finite(bare, step, checkpoints)
-        kept = [name for name in named if config.reconstruction or name not in ("encoder", "optimiser_e")]
-        content = {name: _bare(accelerator, named[name]).state_dict() for name in kept}
-        content |= {"average": average.weights, "step": step, "best": best, "seconds": time.monotonic() - started}
-        content |= {"model": model.to_dict(), "config": config.to_dict(), "dataset": dataset_name, "changes": changes}
-        content |= {"origins": origins, "fingerprint": fingerprint, "z_a_heard": heard}
-        write_state(checkpoints / "last.pt", content)
+        self._measure(step)
+        self.log.write(step, {"sliced_wasserstein": self.distance})
+        if self.distance < self.best:
+            self.best = self.distance
+            self.keep(step)
+            _copy(self.checkpoints / "last.pt", self.checkpoints / "best.pt")
+            self._save("best", step, seconds)
 
-    named = {
-        "generator": generator, "video": video_judge, "image": image_judge, "deep": deep_judge,
-        "encoder": encoder, "optimiser_e": optimiser_e, "optimiser_g": optimiser_g, "optimiser_d": optimiser_d,
-    }  # fmt: skip
-    with _Stop() as stop, bar:
-        for step, batch in _batches(data, config, done, mine, accelerator.device.type == "cuda"):
-            for optimiser, rates in warm:  # a state brings the rates that it was saved with
-                for group, rate in zip(optimiser.param_groups, rates, strict=True):
-                    group["lr"] = rate * _heat(config, step)
-            real = batch["video"].to(accelerator.device, non_blocking=True)
-            z_a, z_m, c = (
-                None if code is None else code[mine]
-                for code in draw_codes(model, config.batch, config.seed, step, accelerator.device, config.together)
-            )
-            c_real = None
-            if classes:
-                c_real = one_hot(place[batch["category"]], len(classes)).float().to(accelerator.device)
-            frames = _frame_choice(config, step)[:, mine].to(accelerator.device)
-            transforms = torch.Generator().manual_seed(_mix(config.seed, step, 3, accelerator.process_index))
-            losses: dict[str, Tensor] = {}
-            told: Tensor | None = None  # the courses of the clips to be given back
+    def _measure(self, step: int) -> None:
+        config = self.config
+        assert self.reference is not None
+        self.sampler = self.average.network(
+            self.bare, config.seed, config.statistics_passes, frozen=config.frozen_norms
+        )
+        self.distance = _sample(self.sampler, self.reference, self.folder, step, config.seed)
 
-            alone = step < config.reconstruction_alone
-            # From here on the codes are those of the real clips.
-            first = 0 if alone else len(real) // 2 if config.reconstruction else len(real)
-            if config.reconstruction:
-                noise = torch.Generator().manual_seed(_mix(config.seed, step, 4, 0))
-                share = (accelerator.process_index, accelerator.num_processes)
-                c_read = None if c_real is None else c_real[first:]
-                assert z_a is not None and z_m is not None and perception is not None
-                if allotment is not None:
-                    drawn = allotment.draw(batch["index"][first:], noise, share, step + PULLED_STEPS * pulled)
-                    read_a, read_m, clips = (part.to(accelerator.device) for part in drawn)
-                    real = torch.cat([real[:first], clips])
-                else:
-                    if follower is not None:
-                        told = batch["courses"][first:].to(accelerator.device)
-                    read = encoder(real[first:], batch["index"][first:].to(accelerator.device), c_read, told)
-                    read_a, read_m = noisy(
-                        read[0], read[1], model.z_a_dim, noise, share, config.look_noise, config.motion_noise
-                    )
-                z_a, z_m = torch.cat([z_a[:first], read_a]), torch.cat([z_m[:first], read_m])
-                c = None if c is None or c_read is None else torch.cat([c[:first], c_read])
-                looked_at = torch.randint(ALONE_FRAMES, (share[1], len(real) - first, 2), generator=noise)[share[0]]
-                give_back = partial(
-                    _lost, accelerator.unwrap_model(encoder), batch["index"][first:].to(accelerator.device),
-                    looked_at.to(accelerator.device), perception, reader, follower, config, losses,
-                )  # fmt: skip
-                if config.normality:
-                    losses["normality"] = accelerator.unwrap_model(encoder).unlike_normal()
-            if alone:
-                if config.following:  # which takes frames that are evenly apart
-                    shown = torch.arange(step % 2, config.clip_length, 2)[:ALONE_FRAMES]
-                else:
-                    shown = torch.randperm(config.clip_length, generator=noise)[:ALONE_FRAMES].sort().values
-                made = generator(z_a, z_m, c, frames=shown)
-                loss_g = give_back(real[:, :, shown], made, None if told is None else told[:, :, shown])
-            else:
-                fake = generator(z_a, z_m, c)
-                # One D step. D_V and D_I hold no batch statistics, so real and fake share a pass.
-                both = torch.cat([real, fake.detach()])
-                c_both = None if c is None or c_real is None else torch.cat([c_real, c])
-                shown = augment(both, config.augment, transforms)
-                v_real, v_fake = video_judge(shown, c_both, 2 * groups).float().chunk(2)
-                stills = augment(_pick(both, frames.flatten(0, 1)), config.augment, transforms)
-                i_real, i_fake = image_judge(stills, 2 * groups).float().chunk(2)
-                loss_v = discriminator_loss(v_real, v_fake, config.loss)
-                loss_i = discriminator_loss(i_real, i_fake, config.loss)
-                loss_d = loss_v + loss_i
-                if perception is not None:
-                    with torch.no_grad():
-                        known = _perceive(perception, real, config, step, transforms)
-                    deep = _perceive(perception, fake, config, step, transforms)
-                    seen = [torch.cat([x, y.detach()]) for x, y in zip(known, deep, strict=True)]
-                    verdicts = [verdict.float().chunk(2) for verdict in deep_judge(seen, len(both), c_both, 2 * groups)]
-                    loss_p = torch.stack([discriminator_loss(x, y, config.loss) for x, y in verdicts]).mean()
-                    loss_d = loss_d + config.perception * loss_p
-                if config.r1 and step % config.r1_every == 0:
-                    stills = _pick(real, frames[0])
-                    flatness = gradient_penalty(video_judge, real, c_real) + gradient_penalty(image_judge, stills)
-                    loss_d = loss_d + config.r1_every * config.r1 / 2 * flatness
-                _require_sane(_mean(accelerator, loss_d), "discriminators", step, checkpoints, config)
-                optimiser_d.zero_grad()
-                accelerator.backward(loss_d)
-                optimiser_d.step()
+    def _save(self, name: str, step: int, seconds: float) -> None:
+        """The network that was sampled last, and its card."""
+        card = {
+            "name": self.folder.name,
+            "dataset": self.data.name,
+            "smoke": self.config.profile == "smoke",
+            "steps": step,
+            "clips_seen": step * self.config.batch,
+            "training_seconds": round(seconds),
+            "sliced_wasserstein": round(self.distance, 4),
+            "training": self.config.to_dict(),
+            "training_changes": self.changes,
+            "origins": self.origins,
+            "z_a_heard": self.heard,
+        }
+        save_generator(self.folder / name, self.sampler, card)
 
-                # One G step, through the same fakes; the judges' own gradients are not needed.
-                for judge in judges:
-                    judge.requires_grad_(False)
-                with accelerator.autocast():
-                    v_fake = judges[0](augment(fake, config.augment, transforms), c, groups).float()
-                    i_fake = judges[1](augment(_pick(fake, frames[1]), config.augment, transforms), groups).float()
-                loss_g = generator_loss(v_fake, config.loss) + generator_loss(i_fake, config.loss)
-                if perception is not None:
-                    with accelerator.autocast():
-                        judged = judges[2](deep, len(fake), c, groups)
-                    deceived = torch.stack([generator_loss(verdict.float(), config.loss) for verdict in judged]).mean()
-                    loss_g = loss_g + config.perception * deceived
-                if config.together == 4:
-                    lacking, ratios = diversity_loss(real[:first], fake[:first])
-                    loss_g = loss_g + config.diversity * lacking
-                if config.reconstruction:
-                    loss_g = loss_g + give_back(real[first:], fake[first:], told)
-                losses |= {"video": loss_v, "image": loss_i, **({"perception": loss_p} if perception else {})}
+    def keep(self, step: int) -> None:
+        """A checkpoint to go on from."""
+        if not self.accelerator.is_main_process:
+            return
+        _require_finite(self.bare, step, self.checkpoints)
+        content: dict[str, Any] = {}
+        for name, part in self._named().items():
+            if self.config.reconstruction or name not in ("encoder", "optimiser_e"):
+                bare = self.accelerator.unwrap_model(part) if isinstance(part, nn.Module) else part
+                content[name] = bare.state_dict()
+        content |= {"average": self.average.weights, "step": step, "best": self.best, "seconds": self.seconds()}
+        content |= {"model": self.model.to_dict(), "config": self.config.to_dict(), "dataset": self.dataset_name}
+        content |= {"changes": self.changes, "origins": self.origins, "fingerprint": self.fingerprint}
+        write_state(self.checkpoints / "last.pt", content | {"z_a_heard": self.heard})
 
-            if config.normality:
-                loss_g = loss_g + config.normality * losses["normality"]
-            losses["generator"] = loss_g
-            _require_sane(_mean(accelerator, loss_g), "generator", step, checkpoints, config)
-            optimiser_g.zero_grad()
-            optimiser_e.zero_grad()
-            accelerator.backward(loss_g)
-            with quiet:
-                optimiser_g.step()
-            if config.reconstruction:
-                optimiser_e.step()
-            for judge in judges:
-                judge.requires_grad_(True)
-            average.update(bare)
-
-            step += 1  # from here on: the number of finished steps
-            now = time.monotonic()
-            rate, last_batch = config.batch / (now - last_batch), now
-            bar.update()
-            bar.set_postfix({name: f"{loss:.2f}" for name, loss in losses.items()}, clips=f"{rate:.1f}/s")
-            if step % config.log_every == 0 or step == config.steps:
-                values = {**{f"loss_{name}": loss.item() for name, loss in losses.items()}, **ratios}
-                means = _mean(accelerator, torch.tensor(list(values.values()), device=accelerator.device)).tolist()
-                times = {"clips_per_second": rate, "clips": step * config.batch, "seconds": now - started}
-                if log:
-                    log.write(step, dict(zip(values, means, strict=True)) | times)
-            if main and reference is not None and (step % config.sample_every == 0 or step == config.steps):
-                sampler = average.network(bare, config.seed, config.statistics_passes, frozen=config.frozen_norms)
-                distance = _sample(sampler, reference, run, step, config.seed)
-                if log:
-                    log.write(step, {"sliced_wasserstein": distance})
-                if distance < best:
-                    best = distance
-                    keep(step)
-                    _copy(checkpoints / "last.pt", checkpoints / "best.pt")
-                    _save(sampler, run / "best", data, config, changes, origins, heard, step, distance, now - started)
-            # A process that was asked to stop stops all of them, at one step and once the state is saved.
-            stopping = _mean(accelerator, torch.tensor(float(stop.asked), device=accelerator.device)).item() > 0
-            if step % config.checkpoint_every == 0 or step == config.steps or stopping:
-                keep(step)
-            if stopping:
-                accelerator.wait_for_everyone()
-                raise Stopped(
-                    f"Stopped after step {step}; the state is saved in {checkpoints / 'last.pt'}. Go on with --resume."
-                )
-    if log:
-        log.close()
-    card = run / "generator.json"
-    if main and reference is not None:
-        if done >= config.steps:  # resumed after its last step
-            sampler = average.network(bare, config.seed, config.statistics_passes, frozen=config.frozen_norms)
-            distance = _sample(sampler, reference, run, config.steps, config.seed)
-        seconds = time.monotonic() - started
-        _save(sampler, run / "generator", data, config, changes, origins, heard, config.steps, distance, seconds)
-    accelerator.wait_for_everyone()
-    return card
+    def finish(self) -> Path:
+        """The last network's card; a run that was resumed after its last step has it made anew."""
+        if self.log:
+            self.log.close()
+            if self.done >= self.config.steps:
+                self._measure(self.config.steps)
+            self._save("generator", self.config.steps, self.seconds())
+        self.accelerator.wait_for_everyone()
+        return self.folder / "generator.json"
 
 
 # ------------------------------------------------------------------------------------------------
-# Parts of the loop
+# Parts of a run
 # ------------------------------------------------------------------------------------------------
 
 
 def _mix(*numbers: int) -> int:
     """One seed from several numbers, with none of the patterns that adding them would leave."""
     return int(np.random.SeedSequence([number & 0xFFFFFFFF for number in numbers]).generate_state(1, np.uint64)[0] >> 1)
-
-
-def _mean(accelerator: Accelerator, value: Tensor) -> Tensor:
-    """The mean over all processes: what one of them sees, all do, so that none waits for one that has stopped."""
-    return accelerator.reduce(value.detach(), "mean")  # type: ignore[no-any-return]
 
 
 def _rate_of(name: str) -> float:
@@ -908,18 +1098,6 @@ def _state_to_resume(run: Path, resume: bool, config: TrainConfig, dataset_name:
     return state
 
 
-def _bare(accelerator: Accelerator, part: Any) -> Any:
-    return accelerator.unwrap_model(part) if isinstance(part, nn.Module) else part
-
-
-def _described(model: ModelConfig, config: TrainConfig, data: ClipDataset, dataset_name: str) -> dict[str, Any]:
-    return {
-        "model": model.to_dict(),
-        "training": config.to_dict(),
-        "data": {"name": dataset_name, "videos": len(data), "people": len(set(data.subjects)), "split": data.split},
-    }
-
-
 @torch.no_grad()
 def _sample(generator: Generator, reference: Tensor, run: Path, step: int, seed: int) -> float:
     """Write a sheet of fixed codes and return the distance to the reference clips."""
@@ -940,26 +1118,6 @@ def _reference_clips(data: ClipDataset, count: int) -> Tensor:
     """Real clips to compare with, the same for every run on this data."""
     clips = data.epoch(2**30, count)
     return torch.stack([clips[number]["video"] for number in range(count)])[:, :, :16]
-
-
-def _save(
-    sampler: Generator, path: Path, data: ClipDataset, config: TrainConfig, changes: list[dict[str, Any]],
-    origins: list[dict[str, Any]], heard: int, step: int, distance: float, seconds: float,
-) -> None:  # fmt: skip
-    card = {
-        "name": path.parent.name,
-        "dataset": data.name,
-        "smoke": config.profile == "smoke",
-        "steps": step,
-        "clips_seen": step * config.batch,
-        "training_seconds": round(seconds),
-        "sliced_wasserstein": round(distance, 4),
-        "training": config.to_dict(),
-        "training_changes": changes,
-        "origins": origins,
-        "z_a_heard": heard,
-    }
-    save_generator(path, sampler, card)
 
 
 def _copy(source: Path, destination: Path) -> None:

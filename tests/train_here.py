@@ -96,17 +96,17 @@ def main(run: Path, options: dict) -> None:
     fit = training.Encoder.fit
     training.Encoder.fit = lambda encoder, data, seed: fit(encoder, data, seed, 128)  # type: ignore[method-assign]
     written: list[str] = []
-    write_state, save = training.write_state, training._save
+    write_state, save_generator = training.write_state, training.save_generator
 
     def counted(path, *rest):
         written.append(Path(path).name)
         write_state(path, *rest)
 
-    def saved(sampler, path, *rest):
+    def saved(path, *rest):
         written.append(Path(path).name)
-        save(sampler, path, *rest)
+        return save_generator(path, *rest)
 
-    training.write_state, training._save = counted, saved
+    training.write_state, training.save_generator = counted, saved
     model, config = ModelConfig.from_preset("small", **TINY), TrainConfig.from_profile("smoke", **options["settings"])
     training.train(run, "shapes", None, model, config, resume=bool(options.get("resume")), progress=False, device="cpu")
     (run / f"written{rank}.json").write_text(json.dumps(written))
