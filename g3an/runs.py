@@ -31,6 +31,7 @@ from g3an.results import recorded
 
 if TYPE_CHECKING:
     from g3an.catalogue import Figure
+    from g3an.gallery import Gallery
 
 Progress = Callable[[int, int], None]
 """Called with (cells done, cells in all)."""
@@ -359,76 +360,49 @@ def figures(
         notebooks that failed (the others are drawn all the same).
     """
     from g3an import report
-    from g3an.catalogue import OWN, cast_of, select
     from g3an.gallery import Gallery
 
     gallery = Gallery(dataset, weights, ids)  # refuses what it does not know
-    known = gallery.figures
-    chosen = gallery.only or list(known)
-    if gallery.dataset not in ("", OWN):
-        chosen = [name for name in chosen if cast_of(name) == gallery.dataset]
-        for word in ids:
-            if not set(select([word])) & set(chosen):
-                raise G3ANError(f"{word} cannot be drawn: only figures of {gallery.dataset} were asked for.")
-    elif missing := [name for name in chosen if name not in known]:
-        raise G3ANError(f"{weights} draws figures of its own: {', '.join(known)}, not {', '.join(missing)}.")
+    chosen = _chosen(gallery, ids, weights)
     root = project_root()
     own = str(Path(weights).resolve()) if Path(weights).suffix else weights
     out = figures_folder(weights, out).resolve()
     if own and out == root / "figures":
         raise G3ANError("figures/ holds the project's own figures; choose another folder for those of your network.")
     make_folder(out)
-    runs = _figure_runs(root, out)
     # The number of threads decides the last bits; any fixed number will do. Most of the work knows one thread only.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # more threads than processors would keep each other waiting
-    wanted = dict.fromkeys(known[name].notebook for name in chosen)
+    wanted = dict.fromkeys(gallery.figures[name].notebook for name in chosen)
     plans: list[_Plan] = []
     failed = []
     for number, stem in enumerate(wanted, 1):
-        everyone = [name for name, figure in known.items() if figure.notebook == stem]
-        here = [name for name in everyone if name in chosen]
+        here = [name for name, figure in gallery.figures.items() if figure.notebook == stem and name in chosen]
         label = f"[{number}/{len(wanted)}] {stem} ({', '.join(here)})"
         try:
-            key = _figure_key(root, stem, out, own)
-            changed = [name for name in here if force or not _unchanged(runs / f"{name}.json", key, out)]
-            if not changed:
+            if plan := _planned(stem, label, here, gallery, own, force, out):
+                plans.append(plan)
+            else:
                 say(f"{label}: unchanged")
-                continue
-            if "only" not in notebook_parameters(root / "notebooks" / f"{stem}.ipynb"):
-                changed = everyone  # it cannot draw a part
         except G3ANError as error:
             say(f"{label}: FAILED. {error}")
             failed.append(stem)
-            continue
-        for name in changed:
-            (runs / f"{name}.json").unlink(missing_ok=True)
-        values: dict[str, Any] = {"save_to": _from_here(out)}
-        # The project's own report shows whole notebooks: a run that draws a part is kept apart.
-        folder = runs / (f"{stem}-part" if changed != everyone and out == root / "figures" else stem)
-        if changed != everyone:
-            values["only"] = changed
-        if gallery.dataset:
-            values |= {"dataset": "" if gallery.dataset == OWN else gallery.dataset, "weights": own}
-        plans.append(_Plan(stem, label, changed, key, root / "notebooks" / f"{stem}.ipynb", values, folder))
     plans.sort(key=lambda plan: -len(plan.changed))  # the longest first, so that none is left over at the end
     for plan, seconds, problem in _run_all(plans, jobs, progress):
         try:
             if problem:
                 raise problem
-            about = read_json(plan.folder / "run.json")
-            for name in plan.changed:
-                record = {"key": plan.key, "outputs": _outputs(out, known[name]), "manifest": _manifest(out, [name])}
-                write_json(runs / f"{name}.json", record | {"drawn": about["started"], "commit": about["commit"]})
+            _record_drawn(plan, gallery, out)
         except G3ANError as error:
             say(f"{plan.label}: FAILED. {error}")
             failed.append(plan.stem)
             continue
         say(f"{plan.label}: drawn in {seconds:.0f} s")
     # Figures drawn elsewhere leave the project's own report alone.
+    runs = _figure_runs(root, out)
     page = (root / "reports" if out == root / "figures" else runs) / "site" / "index.html"
     if plans or not page.is_file() or _newest_notebook(root) > page.stat().st_mtime:
-        elsewhere = known if out != root / "figures" else None
+        elsewhere = gallery.figures if out != root / "figures" else None
         card: dict[str, Any] = getattr(gallery.networks.get(gallery.dataset), "card", {})
         cards = {Path(weights).stem: card} if own else None
         report.build(page.parent, figures_dir=out, runs_dir=runs, figures=elsewhere, cards=cards)
@@ -461,6 +435,58 @@ class _Plan:
     notebook: Path
     values: dict[str, Any]
     folder: Path
+
+
+def _chosen(gallery: Gallery, ids: Sequence[str], weights: str) -> list[str]:
+    """The keys of the figures to be drawn, all of which the gallery's networks can draw."""
+    from g3an.catalogue import OWN, cast_of, select
+
+    known = gallery.figures
+    chosen = gallery.only or list(known)
+    if gallery.dataset not in ("", OWN):
+        chosen = [name for name in chosen if cast_of(name) == gallery.dataset]
+        for word in ids:
+            if not set(select([word])) & set(chosen):
+                raise G3ANError(f"{word} cannot be drawn: only figures of {gallery.dataset} were asked for.")
+    elif missing := [name for name in chosen if name not in known]:
+        raise G3ANError(f"{weights} draws figures of its own: {', '.join(known)}, not {', '.join(missing)}.")
+    return chosen
+
+
+def _planned(
+    stem: str, label: str, here: list[str], gallery: Gallery, own: str, force: bool, out: Path
+) -> _Plan | None:
+    """The run that draws what has changed of a notebook's figures ``here``, or None; their last state is forgotten."""
+    from g3an.catalogue import OWN
+
+    root = project_root()
+    runs, notebook = _figure_runs(root, out), root / "notebooks" / f"{stem}.ipynb"
+    key = _figure_key(root, stem, out, own)
+    changed = [name for name in here if force or not _unchanged(runs / f"{name}.json", key, out)]
+    if not changed:
+        return None
+    everyone = [name for name, figure in gallery.figures.items() if figure.notebook == stem]
+    if "only" not in notebook_parameters(notebook):
+        changed = everyone  # it cannot draw a part
+    for name in changed:
+        (runs / f"{name}.json").unlink(missing_ok=True)
+    values: dict[str, Any] = {"save_to": _from_here(out)}
+    # The project's own report shows whole notebooks: a run that draws a part is kept apart.
+    folder = runs / (f"{stem}-part" if changed != everyone and out == root / "figures" else stem)
+    if changed != everyone:
+        values["only"] = changed
+    if gallery.dataset:
+        values |= {"dataset": "" if gallery.dataset == OWN else gallery.dataset, "weights": own}
+    return _Plan(stem, label, changed, key, notebook, values, folder)
+
+
+def _record_drawn(plan: _Plan, gallery: Gallery, out: Path) -> None:
+    """Keep what the figures of a notebook that has run depend on, so that they are not drawn again without need."""
+    runs, about = _figure_runs(project_root(), out), read_json(plan.folder / "run.json")
+    for name in plan.changed:
+        outputs, manifest = _outputs(out, gallery.figures[name]), _manifest(out, [name])
+        record = {"key": plan.key, "outputs": outputs, "manifest": manifest}
+        write_json(runs / f"{name}.json", record | {"drawn": about["started"], "commit": about["commit"]})
 
 
 def _run_all(

@@ -98,7 +98,7 @@ def run(monkeypatch):
         monkeypatch.setattr(faces, "generate", generate)
         generator = SimpleNamespace(config=SimpleNamespace(classes=tuple(classes), z_a_dim=128, z_m_dim=10))
         readers = {"factors": Reader(), "lids": Awake()}
-        return measure(generator, "mug-sim", people=PEOPLE, motions=MOTIONS, **readers, **options)  # type: ignore[arg-type]
+        return measure(generator, "mug-sim", people=PEOPLE, **({"motions": MOTIONS} | readers | options))  # type: ignore[arg-type]
 
     return start
 
@@ -106,6 +106,11 @@ def run(monkeypatch):
 def like_the_data(person: int, kind: int, motion: int) -> Tensor:
     random = np.random.default_rng([person, kind, motion])
     return written(kind, random.uniform(0.7, 1), int(random.integers(2, 10)), random.normal(0, 4), 0.5 * person)
+
+
+@pytest.mark.parametrize("classes", [EXPRESSIONS, ()])
+def test_a_network_of_one_category_is_measured_on_as_many_clips_as_others(run, classes):
+    assert run(like_the_data, classes, motions=None).clips == 24 * PEOPLE
 
 
 def test_a_perfect_generator_is_found_perfect(run):
