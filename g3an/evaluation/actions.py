@@ -23,7 +23,7 @@ from g3an.data import ClipDataset
 from g3an.errors import G3ANError
 from g3an.evaluation.codes import CATEGORY_WEIGHT, Factors, Reader
 from g3an.evaluation.extractors import check_clips
-from g3an.evaluation.faces import FALSE_ACCEPTS, Report, energy, noise_energy
+from g3an.evaluation.faces import FALSE_ACCEPTS, Report, energy, noise_energy, require_pairs
 from g3an.latents import Codes, generate, normal
 
 SIDE = 16
@@ -295,7 +295,7 @@ def measure_actions(
     data
         With the frame steps of training, and every person.
     people, motions
-        Numbers of z_a, and of z_m for each z_a and category.
+        Numbers of z_a, and of z_m for each z_a and category, two of each or more.
     seed
         Of the codes and of the choice of real clips.
 
@@ -313,9 +313,10 @@ def measure_actions(
     Raises
     ------
     G3ANError
-        The network's categories are not those of the data, the data lack people (see :func:`leave_one_person_out` and
-        :func:`held_out_probes`) or stand still, or the network makes what is no clip.
+        Too few codes, the network's categories are not those of the data, the data lack people (see
+        :func:`leave_one_person_out` and :func:`held_out_probes`) or stand still, or the network makes what is no clip.
     """
+    require_pairs(people, motions)
     classes = generator.config.classes
     if set(classes) != set(data.classes):
         raise G3ANError(f"The network makes {', '.join(classes) or 'no categories'}; {data.name} has "

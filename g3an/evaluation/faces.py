@@ -1,6 +1,6 @@
 """How a generator of simulated faces does: expressions, people, motion, all read by a :class:`FactorNetwork`.
 
-The codes are crossed, every z_a with every z_m (and every c), so that what changes with one of them is seen apart from
+Every z_a meets every c and, in each, several z_m of its own, so that what changes with one of them is seen apart from
 what changes with the others. All is set against the clips of test people, read by the same network, which learned from
 train people and never saw a generated clip.
 """
@@ -18,6 +18,7 @@ from torch import Tensor
 from g3an.data import open_dataset
 from g3an.data.faces.motion import COURSES
 from g3an.data.layouts import EXPRESSIONS
+from g3an.errors import G3ANError
 from g3an.evaluation.factors import FactorNetwork, Reading, load_factors
 from g3an.evaluation.lids import BLINK, Lids, load_lids
 from g3an.files import rounded
@@ -122,6 +123,12 @@ def moves(seen: Reading) -> Tensor:
     return torch.stack([peak, onset, *angles, drift, course["blink"].amax(1)], 1)
 
 
+def require_pairs(people: int, motions: int) -> None:
+    """Refuse, with a :class:`G3ANError`, fewer than two z_a or two z_m: nothing is measured that one alone shows."""
+    if people < 2 or motions < 2:
+        raise G3ANError(f"People and motions are measured by pairs: give two or more, not {people} and {motions}.")
+
+
 def measure(
     generator: Any, dataset: str, root: str | Path | None = None, *, people: int = 48, motions: int | None = None,
     seed: int = 0, factors: FactorNetwork | None = None, lids: Lids | None = None,
@@ -137,15 +144,21 @@ def measure(
     root
         Cache of the simulated sets.
     people, motions
-        Numbers of z_a, and of z_m for each z_a and category; by default each z_a has :data:`MOTIONS` clips in all.
+        Numbers of z_a, and of z_m for each z_a and category, two of each or more; by default each z_a has
+        :data:`MOTIONS` clips in all.
     factors, lids
         The readers; by default the shipped ones.
 
     Raises
     ------
     G3ANError
-        A data set without test people, a network that makes what is no clip, or readers in training mode.
+        Too few codes, a data set without test people, a network that makes what is no clip, or readers in training
+        mode.
     """
+    classes = generator.config.classes
+    kinds = len(classes) or 1
+    motions = max(2, MOTIONS // kinds) if motions is None else motions
+    require_pairs(people, motions)
     factors, lids = factors or load_factors(), lids or load_lids()
     data = open_dataset(dataset, root, split="test")
     # Random windows, as in training, so that the times vary as they do there.
@@ -156,10 +169,7 @@ def measure(
     categories = torch.tensor([clip["category"] for clip in chosen])
     who = np.array([data.subjects[clip["index"]] for clip in chosen])
 
-    classes = generator.config.classes
     c = torch.eye(len(classes)) if classes else None
-    kinds = len(classes) or 1
-    motions = motions or max(2, MOTIONS // kinds)
     z_a = normal(seed, 0, people, generator.config.z_a_dim)
     # Every clip has a motion of its own: a variance over the same few would be that of a lucky or unlucky few.
     z_m = normal(seed, 1, people * kinds * motions, generator.config.z_m_dim)

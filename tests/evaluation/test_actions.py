@@ -150,6 +150,9 @@ def test_what_cannot_be_measured_is_refused(run):
 
     with pytest.raises(G3ANError, match="stand still"):
         run(like_the_data, data=Still())
+    for people, motions in ((1, 4), (4, 0)):
+        with pytest.raises(G3ANError, match=f"two or more, not {people} and {motions}"):
+            measure_actions(SimpleNamespace(), Filmed(), people=people, motions=motions)  # type: ignore[arg-type]
     for function in (where_it_moves, when_it_moves, what_stays):
         with pytest.raises(G3ANError, match=r"\(n, 3, T, H, W\)"):
             function(torch.zeros(3, 16, 64, 64))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from g3an.data.layouts import EXPRESSIONS
+from g3an.errors import G3ANError
 from g3an.evaluation import faces
 from g3an.evaluation.faces import MOVES, measure, moves, verification
 from g3an.evaluation.factors import Reading
@@ -111,6 +112,12 @@ def like_the_data(person: int, kind: int, motion: int) -> Tensor:
 @pytest.mark.parametrize("classes", [EXPRESSIONS, ()])
 def test_a_network_of_one_category_is_measured_on_as_many_clips_as_others(run, classes):
     assert run(like_the_data, classes, motions=None).clips == 24 * PEOPLE
+
+
+@pytest.mark.parametrize("motions", [0, 1, -3])
+def test_what_has_no_pairs_is_refused(run, motions):
+    with pytest.raises(G3ANError, match=f"two or more, not 8 and {motions}"):
+        run(like_the_data, motions=motions)
 
 
 def test_a_perfect_generator_is_found_perfect(run):
