@@ -39,8 +39,8 @@ a:focus-visible, button:focus-visible, summary:focus-visible, pre:focus-visible,
 h1 { font-size: 1.6rem; line-height: 1.25; }
 h2 { font-size: 1.25rem; margin-top: 2.5rem; }
 nav ul { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .25rem 1rem; }
-.gallery { display: grid; gap: 2.5rem; align-items: start;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
+/* One figure a row, so that its frames of 64 pixels are as large as they are. */
+.gallery { display: grid; gap: 2.5rem; grid-template-columns: minmax(0, 1fr); }
 figure { margin: 0; min-width: 0; }
 /* As large as the still, whatever is shown: else it would shrink away from under the pointer. */
 .pic { display: block; width: 100%; padding: 0; border: 1px solid var(--line); background: #fff; }
@@ -270,14 +270,15 @@ def _card(
         except UnidentifiedImageError:
             again = f"Delete figures/{png.name} and draw {key} again."
             raise G3ANError(f"{png.name} of the figures is damaged: it is no picture. {again}") from None
+        wide = f"max-width: {width // 2}px"  # two of its pixels to one of the page's, for sharp screens
         image_tag = f'<img src="figures/{png.name}" alt="{alt}" width="{width}" height="{height}" loading="lazy">'
         if gif.is_file():
             picture = (
                 f'<button class="pic" type="button" aria-pressed="false" data-gif="figures/{gif.name}" '
-                f'data-playing="{playing or alt}" style="aspect-ratio: {width} / {height}">{image_tag}</button>'
+                f'data-playing="{playing or alt}" style="aspect-ratio: {width} / {height}; {wide}">{image_tag}</button>'
             )
         else:
-            picture = f'<a class="pic" href="figures/{png.name}">{image_tag}</a>'
+            picture = f'<a class="pic" href="figures/{png.name}" style="{wide}">{image_tag}</a>'
         picture = f'<div class="scroll">{picture}</div>'
     else:
         picture = '<p class="note">Not drawn yet: run <code>make figures</code>.</p>'
