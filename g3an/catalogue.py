@@ -587,7 +587,7 @@ CASTS = {
     "weizmann": Cast(
         "weizmann", "weizmann", (23, 7), (5, 13), "wave2", ("wave1", "wave2"), (("wave1", "wave2"), ("jack", "bend")),
     ),
-    "uva-nemo": Cast("uva-nemo-sim", "uva_nemo", (1, 17), (10, 18), None, (), ((None, None),), (9, 18)),
+    "uva-nemo": Cast("uva-nemo-sim", "uva_nemo", (18, 11), (3, 9), None, (), ((None, None),), (12, 17)),
 }  # fmt: skip
 """By data set, in the order of the appendix."""
 

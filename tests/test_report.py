@@ -113,7 +113,7 @@ def test_the_gallery_shows_each_figure_with_its_origin(site):
     assert (image["alt"], image["width"], image["height"]) == ('Rows of "people"', "6", "4")
     [button] = page.all("button")
     assert button["data-gif"] == "figures/a.gif" and button["data-playing"] == 'People who "wave"'
-    assert button["style"] == "aspect-ratio: 6 / 4", "it would change its size when it begins to move"
+    assert button["style"] == "aspect-ratio: 6 / 4; max-width: 3px", "it would change its size when it begins to move"
     assert "People &lt;waving&gt;" in text and "On Weizmann: <em>first</em> of <span" in text
     assert "<i>z</i><sub>a</sub>" in text
     assert "c0ffee" in text and "notebooks/07_draw.html#a" in text
