@@ -123,6 +123,40 @@ def moves(seen: Reading) -> Tensor:
     return torch.stack([peak, onset, *angles, drift, course["blink"].amax(1)], 1)
 
 
+def agreement(
+    dataset: str, root: str | Path | None = None, *, factors: FactorNetwork | None = None, lids: Lids | None = None
+) -> dict[str, float]:
+    """How well what is read from test clips agrees with what they were drawn with: Pearson's r of each of MOVES.
+
+    Within classes, as variances are measured. A number of :func:`measure` says no more than its r lets it.
+
+    Parameters
+    ----------
+    dataset, root, factors, lids
+        As for :func:`measure`.
+
+    Raises
+    ------
+    G3ANError
+        A data set without test people, or readers in training mode.
+    """
+    data, chosen = _test_clips(dataset, root)
+    seen = read_faces(torch.stack([clip["video"] for clip in chosen]), factors or load_factors(), lids or load_lids())
+    truth = replace(seen, course=torch.stack([data.courses(clip) for clip in chosen]))
+    kinds = torch.tensor([clip["category"] for clip in chosen])
+    pairs = torch.stack([moves(seen), moves(truth)]).double()
+    for kind in kinds.unique():
+        pairs[:, kinds == kind] -= pairs[:, kinds == kind].mean(1, keepdim=True)
+    return {name: float(torch.corrcoef(pairs[:, :, k])[0, 1]) for k, name in enumerate(MOVES)}
+
+
+def _test_clips(dataset: str, root: str | Path | None) -> tuple[Any, list[Any]]:
+    """A clip of each video of test people, from random frames on, so that times vary as they do in training."""
+    data = open_dataset(dataset, root, split="test")
+    starts = [int(place * (data.count(i) - data.length + 1)) for i, place in enumerate(_places(len(data)))]
+    return data, [data.clip(i, start) for i, start in enumerate(starts)]
+
+
 def require_pairs(people: int, motions: int) -> None:
     """Refuse, with a :class:`G3ANError`, fewer than two z_a or two z_m: nothing is measured that one alone shows."""
     if people < 2 or motions < 2:
@@ -160,10 +194,7 @@ def measure(
     motions = max(2, MOTIONS // kinds) if motions is None else motions
     require_pairs(people, motions)
     factors, lids = factors or load_factors(), lids or load_lids()
-    data = open_dataset(dataset, root, split="test")
-    # Random windows, as in training, so that the times vary as they do there.
-    starts = [int(place * (data.count(i) - data.length + 1)) for i, place in enumerate(_places(len(data)))]
-    chosen = [data.clip(i, start) for i, start in enumerate(starts)]
+    data, chosen = _test_clips(dataset, root)
     real = torch.stack([clip["video"] for clip in chosen])
     seen = read_faces(real, factors, lids)
     categories = torch.tensor([clip["category"] for clip in chosen])

@@ -82,6 +82,12 @@ class Held:
         assert 0 <= start <= 8
         return {"video": self.videos[i], "category": self.categories[i], "index": i}
 
+    def courses(self, clip: dict) -> Tensor:
+        """What the clip carries: strength, and yaw in every frame."""
+        course = torch.zeros(5, 16)
+        course[0], course[2] = clip["video"][0, :, 0, 1], clip["video"][0, 0, 0, 2]
+        return course
+
 
 @pytest.fixture
 def run(monkeypatch):
@@ -195,6 +201,25 @@ def test_moves_are_read_off_the_course():
     assert found["onset"] == pytest.approx([3, 0]), "half of the peak is passed in frame 3; the other has begun before"
     assert found["yaw"] == pytest.approx([2.5, -2.0]) and found["blink"] == pytest.approx([0, 0.9])
     assert found["yaw_drift"] == pytest.approx([6, 0])
+
+
+def test_agreement_is_that_of_reading_and_truth_within_classes(monkeypatch):
+    monkeypatch.setattr(faces, "open_dataset", lambda *_, **__: Held())
+    found = faces.agreement("mug-sim", factors=Reader(), lids=Awake())  # type: ignore[arg-type]
+    assert found.keys() == set(MOVES)
+    assert [found[name] for name in ("peak", "onset", "yaw")] == pytest.approx([1, 1, 1])
+
+    class Biased(Reader):
+        """Turns yaw round, and sees some expressions stronger than others."""
+
+        def read(self, videos: Tensor) -> Reading:
+            seen = super().read(videos)
+            seen.course[:, 2] *= -1
+            seen.course[:, 0] += 9 * seen.expression.argmax(1)[:, None]
+            return seen
+
+    found = faces.agreement("mug-sim", factors=Biased(), lids=Awake())  # type: ignore[arg-type]
+    assert [found["yaw"], found["peak"]] == pytest.approx([-1, 1]), "what differs between classes does not count"
 
 
 def test_verification_counts_both_kinds_of_mistakes():
