@@ -244,7 +244,7 @@ def _measured(found: dict[str, Any] | None, conditional: bool) -> list[str]:
     )
     bracketed = " (in brackets that over real clips of one person)" if alone else ""
     by = (
-        "a network that learned from clips of train people, and set against the clips of test people "
+        "networks that learned from clips of train people, and set against the clips of test people "
         "(see `g3an.evaluation.faces.Report`)"
         if faces
         else "probes of the real clips, and set against these (see `g3an.evaluation.actions.measure_actions`)"
@@ -270,6 +270,9 @@ def _measured(found: dict[str, Any] | None, conditional: bool) -> list[str]:
         f"  - variance over z_m with {fixed} fixed, over that of the data within a class{bracketed}: "
         f"{shares}.",
     ]
+    if found.get("motion_agreement"):
+        read = ", ".join(f"{name.replace('_', ' ')} {r:.2f}" for name, r in found["motion_agreement"].items())
+        lines.append(f"  - these as read from test clips agree with what the clips were drawn with at r = {read}.")
     if found["category_accuracy"] is not None:
         what, whose = ("expressions", "test clips, as labelled")
         if not faces:

@@ -293,6 +293,9 @@ def test_a_card_speaks_of_categories_only_where_there_are_some():
     assert any("z_a and c fixed" in line for line in cards._measured(found, True))
     probed = cards._measured(found | {"diversity_probe": 0.5}, True)
     assert any(line.endswith("(as the probe of people sees them: 0.50);") for line in probed)
+    agreeing = cards._measured(found | {"motion_agreement": {"peak": 0.91, "yaw_drift": 0.9}}, False)
+    assert agreeing[-1].endswith("agree with what the clips were drawn with at r = peak 0.91, yaw drift 0.90.")
+    assert len(cards._measured(found | {"motion_agreement": {}}, False)) == len(agreeing) - 1
 
 
 def test_a_card_says_by_itself_what_falls_short():

@@ -1,9 +1,9 @@
 """What z_a, z_m and c of a network change: Figures 3 to 16 of the appendix as numbers.
 
 Probes read every generated clip. Of simulated faces (:class:`FaceReader`) these are expression, course and person by
-:class:`FactorNetwork`, blinks by :class:`Lids`, skin, hair, light and head by :class:`Looks`; all of them learned from
-train people of the simulated sets, never from generated clips. Of people in action nobody knows the factors; what can
-be measured of their clips reads :class:`g3an.evaluation.actions.ActionReader`.
+:class:`FaceProbes`, skin, hair, light and head by :class:`Looks`; all of them learned from train people of the
+simulated sets, never from generated clips. Of people in action nobody knows the factors; what can be measured of
+their clips reads :class:`g3an.evaluation.actions.ActionReader`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ from tqdm.auto import tqdm
 
 from g3an.errors import G3ANError
 from g3an.evaluation.disentanglement import DCI, Shares, dci, mig, sap, variance_shares, varying
-from g3an.evaluation.faces import MOVES, moves, read_faces
-from g3an.evaluation.factors import FactorNetwork, load_factors
-from g3an.evaluation.lids import Lids, load_lids
+from g3an.evaluation.faces import MOVES, FaceProbes, moves
 from g3an.evaluation.looks import Looks, load_looks
 from g3an.files import rounded
 from g3an.latents import Codes, generate, normal, sample_codes, switch_motion, traverse
@@ -91,24 +89,22 @@ class FaceReader(Reader):
 
     Parameters
     ----------
-    factors, looks, lids
+    probes, looks
         By default the shipped ones.
     """
 
-    def __init__(
-        self, factors: FactorNetwork | None = None, looks: Looks | None = None, lids: Lids | None = None
-    ) -> None:
-        self.factors, self.looks, self.lids = factors or load_factors(), looks or load_looks(), lids or load_lids()
+    def __init__(self, probes: FaceProbes | None = None, looks: Looks | None = None) -> None:
+        self.probes, self.looks = probes or FaceProbes(), looks or load_looks()
         self.places = self.looks.readable()
         self.names = (*(self.looks.names[place] for place in self.places), *MOVES)
         self.motions, self.category = MOVES, "expression"
 
     def __call__(self, videos: Tensor) -> Factors:
-        read = read_faces(videos, self.factors, self.lids)
+        read = self.probes.read(videos)
         looks = self.looks.read(videos, read)[:, self.places]
         expression = read.expression.softmax(1).double()
         # How it moves is the course of strength, head and lids, and which expression it is.
-        course = (read.course / self.factors.course_scale[:, None]).flatten(1).double()
+        course = (read.course / self.probes.factors.course_scale[:, None]).flatten(1).double()
         return Factors(
             np.concatenate([looks, moves(read).double().numpy()], 1),
             read.identity.double().numpy(),

@@ -1,7 +1,7 @@
-"""How a generator of simulated faces does: expressions, people, motion, all read by a :class:`FactorNetwork`.
+"""How a generator of simulated faces does: expressions, people, motion, all read by :class:`FaceProbes`.
 
 Every z_a meets every c and, in each, several z_m of its own, so that what changes with one of them is seen apart from
-what changes with the others. All is set against the clips of test people, read by the same network, which learned from
+what changes with the others. All is set against the clips of test people, read by the same networks, which learned from
 train people and never saw a generated clip.
 """
 
@@ -21,6 +21,7 @@ from g3an.data.layouts import EXPRESSIONS
 from g3an.errors import G3ANError
 from g3an.evaluation.factors import FactorNetwork, Reading, load_factors
 from g3an.evaluation.lids import BLINK, Lids, load_lids
+from g3an.evaluation.strength import STRENGTH, Strength, load_strength
 from g3an.files import rounded
 from g3an.latents import Codes, generate, normal
 
@@ -66,8 +67,11 @@ class Report:
         measured.
     motion_variance
         For each of MOVES the variance over z_m with z_a and c fixed, over that of the data within a class.
+    motion_agreement
+        How well each of MOVES, as it is read from test clips, agrees with what these were drawn with: Pearson's r
+        within classes. A variance says no more than its r lets it. Empty where nobody knows the truth.
     motion_variance_person
-        The same of real clips of one person, where the data hold several of them within a class; else empty.
+        ``motion_variance`` of real clips of one person, where the data hold several of them within a class; else empty.
     clips
         Generated ones, all measured.
     """
@@ -82,6 +86,7 @@ class Report:
     motion_energy: float
     motion_variance: dict[str, float]
     clips: int
+    motion_agreement: dict[str, float] = field(default_factory=dict)
     motion_variance_person: dict[str, float] = field(default_factory=dict)
     diversity_probe: float | None = None
     noise_energy: float | None = None
@@ -92,20 +97,39 @@ class Report:
         return rounded(asdict(self))
 
 
-def read_faces(videos: Tensor, factors: FactorNetwork, lids: Lids) -> Reading:
-    """What ``factors`` sees in clips, the closure of the lids as ``lids`` does."""
-    seen = factors.read(videos)
-    course = seen.course.clone()
-    course[:, BLINK] = lids.read(videos)
-    return replace(seen, course=course)
+@dataclass(frozen=True)
+class FaceProbes:
+    """All that read clips of faces; none of them learned from a generated clip."""
+
+    factors: FactorNetwork = field(default_factory=load_factors)
+    lids: Lids = field(default_factory=load_lids)
+    strength: Strength = field(default_factory=load_strength)
+
+    def read(self, videos: Tensor) -> Reading:
+        """What ``factors`` sees in clips, but the closure of the lids as ``lids`` does, the strength as ``strength``.
+
+        Parameters
+        ----------
+        videos
+            ``(B, 3, T, 64, 64)`` in [-1, 1].
+
+        Raises
+        ------
+        G3ANError
+            One of the networks is in training mode.
+        """
+        seen = self.factors.read(videos)
+        course = seen.course.clone()
+        course[:, BLINK], course[:, STRENGTH] = self.lids.read(videos), self.strength.read(videos)
+        return replace(seen, course=course)
 
 
 def moves(seen: Reading) -> Tensor:
     """A clip's motion in numbers, ``(B, len(MOVES))``.
 
-    The strength at its peak; the frame in which it first passes half of that (seen as fractions of a frame); mean yaw,
-    pitch and roll and the change of yaw from the first to the last quarter, in degrees; the strongest closure of the
-    lids.
+    The strength at its peak, as far as it is seen (:func:`g3an.data.faces.amplitude.amplitude`); the frame in which it
+    first passes half of that (seen as fractions of a frame); mean yaw, pitch and roll and the change of yaw from the
+    first to the last quarter, in degrees; the strongest closure of the lids.
     """
     course = {name: seen.course[:, k] for k, name in enumerate(COURSES)}
     strength = course["strength"]
@@ -123,28 +147,28 @@ def moves(seen: Reading) -> Tensor:
     return torch.stack([peak, onset, *angles, drift, course["blink"].amax(1)], 1)
 
 
-def agreement(
-    dataset: str, root: str | Path | None = None, *, factors: FactorNetwork | None = None, lids: Lids | None = None
-) -> dict[str, float]:
-    """How well what is read from test clips agrees with what they were drawn with: Pearson's r of each of MOVES.
-
-    Within classes, as variances are measured. A number of :func:`measure` says no more than its r lets it.
+def agreement(dataset: str, root: str | Path | None = None, *, probes: FaceProbes | None = None) -> dict[str, float]:
+    """:attr:`Report.motion_agreement` of a simulated set, without a generator.
 
     Parameters
     ----------
-    dataset, root, factors, lids
+    dataset, root, probes
         As for :func:`measure`.
 
     Raises
     ------
     G3ANError
-        A data set without test people, or readers in training mode.
+        A data set without test people, or probes in training mode.
     """
     data, chosen = _test_clips(dataset, root)
-    seen = read_faces(torch.stack([clip["video"] for clip in chosen]), factors or load_factors(), lids or load_lids())
-    truth = replace(seen, course=torch.stack([data.courses(clip) for clip in chosen]))
+    return _agreement(data, chosen, (probes or FaceProbes()).read(torch.stack([clip["video"] for clip in chosen])))
+
+
+def _agreement(data: Any, chosen: list[Any], seen: Reading) -> dict[str, float]:
+    courses = torch.stack([data.courses(clip) for clip in chosen])
+    courses[:, STRENGTH] = torch.stack([data.amplitude(clip) for clip in chosen])
     kinds = torch.tensor([clip["category"] for clip in chosen])
-    pairs = torch.stack([moves(seen), moves(truth)]).double()
+    pairs = torch.stack([moves(seen), moves(replace(seen, course=courses))]).double()
     for kind in kinds.unique():
         pairs[:, kinds == kind] -= pairs[:, kinds == kind].mean(1, keepdim=True)
     return {name: float(torch.corrcoef(pairs[:, :, k])[0, 1]) for k, name in enumerate(MOVES)}
@@ -165,7 +189,7 @@ def require_pairs(people: int, motions: int) -> None:
 
 def measure(
     generator: Any, dataset: str, root: str | Path | None = None, *, people: int = 48, motions: int | None = None,
-    seed: int = 0, factors: FactorNetwork | None = None, lids: Lids | None = None,
+    seed: int = 0, probes: FaceProbes | None = None,
 ) -> Report:  # fmt: skip
     """Measure a generator that was trained on a simulated set.
 
@@ -180,23 +204,23 @@ def measure(
     people, motions
         Numbers of z_a, and of z_m for each z_a and category, two of each or more; by default each z_a has
         :data:`MOTIONS` clips in all.
-    factors, lids
-        The readers; by default the shipped ones.
+    probes
+        By default the shipped ones.
 
     Raises
     ------
     G3ANError
-        Too few codes, a data set without test people, a network that makes what is no clip, or readers in training
+        Too few codes, a data set without test people, a network that makes what is no clip, or probes in training
         mode.
     """
     classes = generator.config.classes
     kinds = len(classes) or 1
     motions = max(2, MOTIONS // kinds) if motions is None else motions
     require_pairs(people, motions)
-    factors, lids = factors or load_factors(), lids or load_lids()
+    probes = probes or FaceProbes()
     data, chosen = _test_clips(dataset, root)
     real = torch.stack([clip["video"] for clip in chosen])
-    seen = read_faces(real, factors, lids)
+    seen = probes.read(real)
     categories = torch.tensor([clip["category"] for clip in chosen])
     who = np.array([data.subjects[clip["index"]] for clip in chosen])
 
@@ -211,7 +235,7 @@ def measure(
         None if c is None else c.repeat_interleave(motions, 0).repeat(people, 1),
     )
     made = generate(generator, codes)
-    read = read_faces(made, factors, lids)
+    read = probes.read(made)
 
     accuracy = real_accuracy = None
     if classes:
@@ -248,6 +272,7 @@ def measure(
         noise_energy=noise_energy(real),
         motion_variance=dict(zip(MOVES, (over_codes / over_data).tolist(), strict=True)),
         clips=len(made),
+        motion_agreement=_agreement(data, chosen, seen),
     )
 
 

@@ -257,12 +257,16 @@ class FactorClips(Dataset[dict[str, Any]]):
 
 
 def described(data: FaceDataset, clip: Any, person: dict[str, int]) -> dict[str, Any]:
-    """A clip with the truth about it, in the form of :class:`Reading`; person -1 is someone ``person`` lacks."""
+    """A clip with the truth about it, in the form of :class:`Reading`; person -1 is someone ``person`` lacks.
+
+    ``amplitude`` ``(T,)`` is that of :meth:`g3an.data.faces.dataset.FaceDataset.amplitude`.
+    """
     moves = {factor.name: float(x) for factor, x in zip(data.motion_factors, clip["motion"], strict=True)}
     return {
         "video": clip["video"],
         "expression": int(moves.get("expression", EXPRESSIONS.index("happy"))),
         "course": data.courses(clip),
+        "amplitude": data.amplitude(clip),
         "person": person.get(data.subjects[clip["index"]], -1),
     }
 

@@ -13,13 +13,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
 
 from g3an.data.faces.dataset import FaceDataset
 from g3an.data.faces.motion import COURSES
 from g3an.errors import G3ANError
-from g3an.evaluation.factors import FactorClips, shaken
+from g3an.evaluation.course import fit_course
 from g3an.evaluation.probes import load_probe, save_probe
 
 SHIPPED = Path(__file__).with_name("lids.safetensors")
@@ -100,33 +98,13 @@ def fit_lids(
         Adam with one cycle of the learning rate; ``clips`` random ones of each set an epoch.
     """
     with torch.random.fork_rng(devices=[]):  # a run that finds its judge trained goes on from the same numbers
-        return _fitted(sets, epochs, clips, batch, learning_rate, seed, progress)
-
-
-def _fitted(
-    sets: Sequence[FaceDataset], epochs: int, clips: int, batch: int, learning_rate: float, seed: int, progress: bool
-) -> Lids:
-    torch.manual_seed(seed)
-    network = Lids().train()
-    optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=0.02)
-    each = len(sets) * clips
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, learning_rate, total_steps=epochs * -(-each // batch), pct_start=0.1
-    )
-    for epoch in range(epochs):
-        loader = DataLoader(FactorClips(list(sets), each, epoch), batch)
-        for truth in tqdm(loader, desc=f"lids {epoch + 1}/{epochs}", disable=not progress):
-            videos = shaken(truth["video"])
-            if torch.rand(()) < 0.5:  # what is generated is softer than what was drawn
-                flat = videos.transpose(1, 2).flatten(0, 1)
-                soft = F.avg_pool2d(F.pad(flat, (1, 1, 1, 1), "replicate"), 3, 1)
-                videos = flat.lerp(soft, 0.8 * float(torch.rand(()))).unflatten(0, (len(videos), -1)).transpose(1, 2)
-            loss = F.binary_cross_entropy_with_logits(network(videos), truth["course"][:, BLINK])
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-    return network.eval()
+        torch.manual_seed(seed)
+        network = Lids()
+        fit_course(
+            network, sets, lambda seen, truth: F.binary_cross_entropy_with_logits(seen, truth["course"][:, BLINK]),
+            "lids", epochs=epochs, clips=clips, batch=batch, learning_rate=learning_rate, progress=progress,
+        )  # fmt: skip
+    return network
 
 
 def save_lids(network: Lids, path: Path = SHIPPED) -> None:

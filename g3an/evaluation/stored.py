@@ -23,7 +23,7 @@ from g3an.data import ClipDataset, open_dataset
 from g3an.data.faces.sets import SETS
 from g3an.data.layouts import EXPRESSIONS, Split
 from g3an.errors import G3ANError
-from g3an.evaluation import factors, lids, looks
+from g3an.evaluation import factors, lids, looks, strength
 from g3an.evaluation.actions import IN_ACTION, REAL_CLIPS, ActionReader, action_probe, where_it_moves
 from g3an.evaluation.codes import FaceReader, Reader, measure_codes
 from g3an.evaluation.evaluate import evaluate, trained_steps
@@ -229,7 +229,7 @@ def _key(generator: Any, section: str) -> str:
     """Changes when weights, probes or settings do; of extractors, when these do."""
     probes = [sha256(file) for file in (factors.SHIPPED, looks.SHIPPED)]
     if section == "codes" and getattr(generator, "card", {}).get("dataset") in SETS:
-        probes.append(sha256(lids.SHIPPED))
+        probes += [sha256(lids.SHIPPED), sha256(strength.SHIPPED)]
     weights = "" if section in OF_EXTRACTORS else generator.weights_hash
     settings = [VERSION, section, weights, *probes, CLIPS, LADDER_CLIPS, CONFUSION_CLIPS, SAMPLES]
     extra = _extra_people(generator, str(getattr(generator, "card", {}).get("dataset")))

@@ -20,6 +20,7 @@ pytest.importorskip("embreex", reason="embreex has no wheel for this platform")
 
 from g3an.data import open_dataset
 from g3an.data.faces import motion, people, rays, render, sets
+from g3an.data.faces.amplitude import amplitude
 from g3an.data.faces.dataset import FaceDataset
 from g3an.data.faces.factors import APPEARANCE, MOTION, RATE, draw_factors
 from g3an.data.faces.head import BODY, LEFT_EYE, RIGHT_EYE, head
@@ -134,6 +135,25 @@ def test_timing_is_onset_apex_and_offset() -> None:
     assert (strength[times <= 0.5] == 0).all() and np.allclose(strength[(times > 0.91) & (times < 1.49)], 1)
     assert np.allclose(strength[times > 2.31], 0, atol=1e-9)
     assert np.abs(np.diff(strength)).max() < 0.06, "a jump"
+
+
+def test_the_amplitude_counts_what_is_seen_of_an_expression() -> None:
+    names = [factor.name for factor in MOTION["mug-sim"]]
+
+    def seen(**values: float) -> np.ndarray:
+        motion = np.zeros(len(names), np.float32)
+        happy = {"expression": EXPRESSIONS.index("happy"), "brow_gain": 1, "mouth_gain": 1, "blink": 3}
+        for name, value in (happy | {"intensity": 0.9} | values).items():
+            motion[names.index(name)] = value
+        return amplitude("mug-sim", motion)
+
+    plain = seen()
+    assert plain.min() == 0 and plain.max() == pytest.approx(0.9, abs=1e-5), "at the apex it is the intensity"
+    assert np.allclose(seen(intensity=1, brow_gain=0.8, mouth_gain=0.8), 0.8 / 0.9 * plain, atol=1e-5)
+    assert np.allclose(seen(blink=0.8, yaw=9, gaze_x=5), plain), "neither blinks nor turns are part of it"
+    assert 0.8 < seen(asymmetry=-1).max() / plain.max() < 0.95, "one half of the face is a quarter weaker"
+    smile, brows = seen(mouth_gain=0.8).max(), seen(brow_gain=0.8).max()
+    assert smile < brows < plain.max(), "a smile is in the mouth more than in brows and lids"
 
 
 def test_posed_smiles_are_faster_and_less_even() -> None:
@@ -274,6 +294,8 @@ def test_clips_carry_their_factors(faces: FaceDataset) -> None:
     for name, factors in (("appearance", faces.appearance_factors), ("motion", faces.motion_factors)):
         odd = torch.tensor([factor.odd for factor in factors])
         assert odd.any() and torch.equal(mirrored[name], torch.where(odd, -clip[name], clip[name]))
+    whole = amplitude("mug-sim", clip["motion"].numpy())
+    assert torch.allclose(faces.amplitude(clip), torch.tensor(whole[3:19]).float())
     batch = next(iter(DataLoader(faces.epoch(0, 4), batch_size=2)))
     assert batch["video"].shape[0] == batch["appearance"].shape[0] == len(batch["start"]) == 2
 

@@ -16,7 +16,7 @@ from g3an.errors import G3ANError
 from g3an.evaluation import codes as measured
 from g3an.evaluation import page
 from g3an.evaluation.codes import FaceReader, measure_codes
-from g3an.evaluation.faces import MOVES
+from g3an.evaluation.faces import MOVES, FaceProbes
 from g3an.evaluation.factors import Reading
 from g3an.evaluation.looks import Looks, load_looks, looks_of, save_looks
 from g3an.generator import Generator
@@ -63,8 +63,8 @@ class Probe:
         return [0, 2]
 
 
-class Awake:
-    """Sees all lids open."""
+class Still:
+    """Sees all lids open, and no expression."""
 
     def read(self, videos: Tensor) -> Tensor:
         return torch.zeros(len(videos), videos.shape[2])
@@ -73,7 +73,7 @@ class Awake:
 @pytest.fixture
 def reader(monkeypatch) -> FaceReader:
     monkeypatch.setattr(measured, "generate", lambda network, codes, *_: network.write(codes))
-    return FaceReader(Probe(), Probe(), Awake())  # type: ignore[arg-type]
+    return FaceReader(FaceProbes(Probe(), Still(), Still()), Probe())  # type: ignore[arg-type]
 
 
 def run(reader: FaceReader, classes: tuple[str, ...] = CLASSES, leak: float = 0.0, **how):

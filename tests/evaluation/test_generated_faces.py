@@ -12,7 +12,7 @@ from torch import Tensor
 from g3an.data.layouts import EXPRESSIONS
 from g3an.errors import G3ANError
 from g3an.evaluation import faces
-from g3an.evaluation.faces import MOVES, measure, moves, verification
+from g3an.evaluation.faces import MOVES, FaceProbes, measure, moves, verification
 from g3an.evaluation.factors import Reading
 
 PEOPLE, CLIPS, MOTIONS = 8, 6, 6
@@ -44,6 +44,18 @@ class Awake:
 
     def read(self, videos: Tensor) -> Tensor:
         return torch.zeros(len(videos), videos.shape[2])
+
+
+class Strong:
+    """Reads the strength that :func:`written` wrote."""
+
+    def read(self, videos: Tensor) -> Tensor:
+        return videos[:, 0, :, 0, 1]
+
+
+def probes(factors: object | None = None, strength: object | None = None) -> FaceProbes:
+    """Stand-ins for the networks."""
+    return FaceProbes(factors or Reader(), Awake(), strength or Strong())  # type: ignore[arg-type]
 
 
 def written(expression: float, peak: float, onset: int, yaw: float, person: float) -> Tensor:
@@ -88,6 +100,10 @@ class Held:
         course[0], course[2] = clip["video"][0, :, 0, 1], clip["video"][0, 0, 0, 2]
         return course
 
+    def amplitude(self, clip: dict) -> Tensor:
+        """Half of the strength is seen."""
+        return self.courses(clip)[0] / 2
+
 
 @pytest.fixture
 def run(monkeypatch):
@@ -104,8 +120,8 @@ def run(monkeypatch):
 
         monkeypatch.setattr(faces, "generate", generate)
         generator = SimpleNamespace(config=SimpleNamespace(classes=tuple(classes), z_a_dim=128, z_m_dim=10))
-        readers = {"factors": Reader(), "lids": Awake()}
-        return measure(generator, "mug-sim", people=PEOPLE, **({"motions": MOTIONS} | readers | options))  # type: ignore[arg-type]
+        how = {"motions": MOTIONS, "probes": probes()} | options
+        return measure(generator, "mug-sim", people=PEOPLE, **how)  # type: ignore[arg-type]
 
     return start
 
@@ -133,6 +149,7 @@ def test_a_perfect_generator_is_found_perfect(run):
     assert report.diversity == pytest.approx(1, abs=0.05) and report.motion_energy == pytest.approx(1, abs=0.05)
     for name in ("peak", "onset", "yaw"):
         assert report.motion_variance[name] == pytest.approx(1, abs=0.45), name
+        assert report.motion_agreement[name] == pytest.approx(1), name
     assert report.clips == PEOPLE * 6 * MOTIONS
     assert report.to_dict()["motion_variance"].keys() == set(MOVES)
 
@@ -182,12 +199,16 @@ def test_the_threshold_lets_one_percent_of_strangers_pass(run):
     assert np.quantile(strangers, 0.9) < report.identity_threshold <= 1
 
 
-def test_blinks_are_read_by_what_knows_lids_and_the_rest_by_what_knows_faces():
+def test_blinks_and_strength_are_read_by_what_knows_them_and_the_rest_by_what_knows_faces():
     clips = torch.stack([written(1, 0.9, 4, 3.0, 0.5), written(2, 0.8, 5, -1.0, 1.0)])
-    lids = SimpleNamespace(read=lambda videos: torch.linspace(0, 1, 16).expand(len(videos), 16))
-    seen, plain = faces.read_faces(clips, Reader(), lids), Reader().read(clips)  # type: ignore[arg-type]
+    lids, strength = (
+        SimpleNamespace(read=lambda videos, end=end: torch.linspace(0, end, 16).expand(len(videos), 16))
+        for end in (1.0, 0.5)
+    )
+    seen, plain = FaceProbes(Reader(), lids, strength).read(clips), Reader().read(clips)  # type: ignore[arg-type]
     assert torch.equal(seen.course[:, 1], torch.linspace(0, 1, 16).expand(2, 16))
-    assert torch.equal(seen.course[:, [0, 2, 3, 4]], plain.course[:, [0, 2, 3, 4]])
+    assert torch.equal(seen.course[:, 0], torch.linspace(0, 0.5, 16).expand(2, 16))
+    assert torch.equal(seen.course[:, 2:], plain.course[:, 2:])
     assert torch.equal(seen.expression, plain.expression) and torch.equal(seen.identity, plain.identity)
 
 
@@ -205,20 +226,25 @@ def test_moves_are_read_off_the_course():
 
 def test_agreement_is_that_of_reading_and_truth_within_classes(monkeypatch):
     monkeypatch.setattr(faces, "open_dataset", lambda *_, **__: Held())
-    found = faces.agreement("mug-sim", factors=Reader(), lids=Awake())  # type: ignore[arg-type]
+    found = faces.agreement("mug-sim", probes=probes())
     assert found.keys() == set(MOVES)
     assert [found[name] for name in ("peak", "onset", "yaw")] == pytest.approx([1, 1, 1])
 
     class Biased(Reader):
-        """Turns yaw round, and sees some expressions stronger than others."""
+        """Turns yaw round."""
 
         def read(self, videos: Tensor) -> Reading:
             seen = super().read(videos)
             seen.course[:, 2] *= -1
-            seen.course[:, 0] += 9 * seen.expression.argmax(1)[:, None]
             return seen
 
-    found = faces.agreement("mug-sim", factors=Biased(), lids=Awake())  # type: ignore[arg-type]
+    class Partial(Strong):
+        """Sees some expressions stronger than others."""
+
+        def read(self, videos: Tensor) -> Tensor:
+            return super().read(videos) + 9 * videos[:, 0, :1, 0, 0]
+
+    found = faces.agreement("mug-sim", probes=probes(Biased(), Partial()))
     assert [found["yaw"], found["peak"]] == pytest.approx([-1, 1]), "what differs between classes does not count"
 
 

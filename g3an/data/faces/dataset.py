@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from g3an.data.clips import Clip, ClipDataset
+from g3an.data.faces.amplitude import amplitude
 from g3an.data.faces.factors import APPEARANCE, MOTION, Factor
 from g3an.data.faces.motion import COURSES, courses
 from g3an.data.faces.sets import CLASSES, FaceVideo, cached_file, default_cache, draw_video, render, videos
@@ -60,10 +61,17 @@ class FaceDataset(ClipDataset):
 
     def courses(self, clip: Mapping[str, Any]) -> Tensor:
         """What runs through a clip of this set: ``(len(COURSES), T)``, in the order and units of ``COURSES``."""
-        first, step = int(clip["start"]), int(clip["step"])
-        frames = slice(first, first + self.length * step, step)
         course = courses(self.name, np.asarray(clip["motion"]))
-        return torch.tensor(np.stack([course[name][frames] for name in COURSES]), dtype=torch.float32)
+        return torch.tensor(np.stack([course[name][self._frames(clip)] for name in COURSES]), dtype=torch.float32)
+
+    def amplitude(self, clip: Mapping[str, Any]) -> Tensor:
+        """How much of its full expression each frame of a clip of this set shows, ``(T,)``, about 0 to 1."""
+        shown = amplitude(self.name, np.asarray(clip["motion"]))
+        return torch.tensor(shown[self._frames(clip)], dtype=torch.float32)
+
+    def _frames(self, clip: Mapping[str, Any]) -> slice:
+        first, step = int(clip["start"]), int(clip["step"])
+        return slice(first, first + self.length * step, step)
 
     def counterfactual(self, person: int, motion: int, start: int | None = None, step: int = 1) -> FaceClip:
         """The person of clip ``person`` with the motion of clip ``motion``: ground truth of Figure 16 and for probes.
