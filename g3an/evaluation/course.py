@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,17 +14,21 @@ from tqdm.auto import tqdm
 from g3an.data.faces.dataset import FaceDataset
 from g3an.evaluation.factors import FactorClips, shaken
 
+Network = TypeVar("Network", bound=nn.Module)
+
 
 def fit_course(
-    network: nn.Module, sets: Sequence[FaceDataset], loss: Callable[[Tensor, dict[str, Tensor]], Tensor], what: str, *,
-    epochs: int, clips: int, batch: int, learning_rate: float, progress: bool,
-) -> None:  # fmt: skip
-    """Train a network in place, and leave it in evaluation mode.
+    make: Callable[[], Network], sets: Sequence[FaceDataset], loss: Callable[[Tensor, dict[str, Tensor]], Tensor],
+    what: str, *, epochs: int, clips: int, batch: int, learning_rate: float, seed: int, progress: bool,
+) -> Network:  # fmt: skip
+    """A trained network, in evaluation mode.
+
+    The random numbers of whoever asks are left as they were: a run that finds its judge trained goes on from the same.
 
     Parameters
     ----------
-    network
-        Reads clips ``(B, 3, T, 64, 64)`` in [-1, 1].
+    make
+        Gives a network that reads clips ``(B, 3, T, 64, 64)`` in [-1, 1].
     sets
         Train people, 16 frames at step 1; their clips take turns.
     loss
@@ -33,21 +38,23 @@ def fit_course(
     epochs, clips, batch, learning_rate
         Adam with one cycle of the learning rate; ``clips`` random ones of each set an epoch.
     """
-    network.train()
-    optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=0.02)
-    each = len(sets) * clips
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, learning_rate, total_steps=epochs * -(-each // batch), pct_start=0.1
-    )
-    for epoch in range(epochs):
-        loader = DataLoader(FactorClips(list(sets), each, epoch), batch)
-        for truth in tqdm(loader, desc=f"{what} {epoch + 1}/{epochs}", disable=not progress):
-            missed = loss(network(softened(shaken(truth["video"]))), truth)
-            optimiser.zero_grad()
-            missed.backward()
-            optimiser.step()
-            schedule.step()
-    network.eval()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = make().train()
+        optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=0.02)
+        each = len(sets) * clips
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, learning_rate, total_steps=epochs * -(-each // batch), pct_start=0.1
+        )
+        for epoch in range(epochs):
+            loader = DataLoader(FactorClips(list(sets), each, epoch), batch)
+            for truth in tqdm(loader, desc=f"{what} {epoch + 1}/{epochs}", disable=not progress):
+                missed = loss(network(softened(shaken(truth["video"]))), truth)
+                optimiser.zero_grad()
+                missed.backward()
+                optimiser.step()
+                schedule.step()
+    return network.eval()
 
 
 def softened(videos: Tensor) -> Tensor:

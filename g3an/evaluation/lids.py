@@ -97,14 +97,10 @@ def fit_lids(
     epochs, clips, batch, learning_rate
         Adam with one cycle of the learning rate; ``clips`` random ones of each set an epoch.
     """
-    with torch.random.fork_rng(devices=[]):  # a run that finds its judge trained goes on from the same numbers
-        torch.manual_seed(seed)
-        network = Lids()
-        fit_course(
-            network, sets, lambda seen, truth: F.binary_cross_entropy_with_logits(seen, truth["course"][:, BLINK]),
-            "lids", epochs=epochs, clips=clips, batch=batch, learning_rate=learning_rate, progress=progress,
-        )  # fmt: skip
-    return network
+    return fit_course(
+        Lids, sets, lambda seen, truth: F.binary_cross_entropy_with_logits(seen, truth["course"][:, BLINK]), "lids",
+        epochs=epochs, clips=clips, batch=batch, learning_rate=learning_rate, seed=seed, progress=progress,
+    )  # fmt: skip
 
 
 def save_lids(network: Lids, path: Path = SHIPPED) -> None:

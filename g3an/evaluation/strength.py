@@ -101,14 +101,10 @@ def fit_strength(
     epochs, clips, batch, learning_rate
         As for :func:`g3an.evaluation.course.fit_course`.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = Strength()
-        fit_course(
-            network, sets, lambda seen, truth: F.mse_loss(seen, truth["amplitude"]) / SPREAD**2, "strength",
-            epochs=epochs, clips=clips, batch=batch, learning_rate=learning_rate, progress=progress,
-        )  # fmt: skip
-    return network
+    return fit_course(
+        Strength, sets, lambda seen, truth: F.mse_loss(seen, truth["amplitude"]) / SPREAD**2, "strength",
+        epochs=epochs, clips=clips, batch=batch, learning_rate=learning_rate, seed=seed, progress=progress,
+    )  # fmt: skip
 
 
 def save_strength(network: Strength, path: Path = SHIPPED) -> None:
