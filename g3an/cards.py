@@ -388,7 +388,7 @@ def _origins(origins: list[dict[str, Any]]) -> list[str]:
     lines = []
     for stage, origin in enumerate(origins, 1):
         if not origin.get("training"):  # converted from elsewhere, say
-            weights = f"{origin['weights_hash'][:12]}{_held(origin)}"
+            weights = f"{origin['weights_hash'][:12]}{_taken_over(origin)}"
             lines.append(f"- **Stage {stage} before it**: weights {weights}, whose card says nothing of a training.")
             continue
         training = TrainConfig.from_dict(origin["training"]).to_dict()
@@ -396,7 +396,7 @@ def _origins(origins: list[dict[str, Any]]) -> list[str]:
             f"after step {change['after_step']:,}: {_settings(change)}" for change in origin.get("training_changes", [])
         )
         lines.append(
-            f"- **Stage {stage} before it**: weights {origin['weights_hash'][:12]}{_held(origin)}, trained for "
+            f"- **Stage {stage} before it**: weights {origin['weights_hash'][:12]}{_taken_over(origin)}, trained for "
             f"{origin['steps']:,} steps of {training['batch']} clips ({origin['clips_seen']:,} clips), "
             f"{origin['training_seconds'] / 60:.0f} minutes; {_how(origin['steps'], training)}"
             f"{f' ({changes})' if changes else ''}."
@@ -404,11 +404,16 @@ def _origins(origins: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _held(origin: dict[str, Any]) -> str:
-    if "category" not in origin:
-        return ""
-    dataset = origin.get("dataset", "unknown data")
-    return f" (of {dataset}, c held at {origin['category']}: the norms took over what it added)"
+def _taken_over(origin: dict[str, Any]) -> str:
+    """What became of a network's weights before they were trained on."""
+    what = ""
+    if "category" in origin:
+        dataset = origin.get("dataset", "unknown data")
+        what = f" (of {dataset}, c held at {origin['category']}: the norms took over what it added)"
+    if "widths" in origin:
+        widths = ", ".join(map(str, origin["widths"]))
+        what += f" (streams {widths} wide: each channel became two, which made the same videos, `g3an/widening.py`)"
+    return what
 
 
 def _perceived(steps: int, training: dict[str, Any]) -> list[str]:

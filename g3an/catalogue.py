@@ -581,7 +581,7 @@ class Cast:
 
 CASTS = {
     "mug": Cast(
-        "mug-sim", "mug", (15, 7), (3, 9), "happy", ("sad", "anger", "surprise", "disgust", "happy", "fear"),
+        "mug-sim", "mug", (15, 3), (3, 4), "happy", ("sad", "anger", "surprise", "disgust", "happy", "fear"),
         (("happy", "surprise"), ("anger", "fear")),
     ),
     "weizmann": Cast(

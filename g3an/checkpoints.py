@@ -22,6 +22,7 @@ from g3an.config import ModelConfig
 from g3an.errors import G3ANError
 from g3an.files import atomic_write, read_json, write_json
 from g3an.generator import Generator
+from g3an.widening import is_twice_as_wide, widen
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 LARGEST_FILE = 12_000_000  # bytes; larger generators are split
@@ -210,7 +211,8 @@ def begin_from(generator: Generator, name_or_path: str | Path, category: str | N
         With spectral norm. The weights that were folded are divided by their norms again, which leaves them as they
         are; where they are not, batch norm makes up for it.
     name_or_path
-        As for :func:`load_generator`.
+        As for :func:`load_generator`. Where the generator has twice its widths, each of its channels becomes two: see
+        :func:`g3an.widening.widen`.
     category
         For an unconditional generator, the one at which a conditional one's c is held: see :func:`hold_category`.
 
@@ -219,7 +221,7 @@ def begin_from(generator: Generator, name_or_path: str | Path, category: str | N
     list of dict
         What the card says of where these weights come from, oldest first: ``weights_hash``, ``dataset``, ``steps``,
         ``clips_seen``, ``training_seconds``, ``training``, ``training_changes`` and ``z_a_heard`` of each, as far as
-        its card has them, and ``category`` of one whose c is held.
+        its card has them, ``category`` of one whose c is held, and ``widths`` of one that was widened.
 
     Raises
     ------
@@ -246,11 +248,15 @@ def begin_from(generator: Generator, name_or_path: str | Path, category: str | N
             )
         other = hold_category(other, category)
         origin["category"] = category
+    if is_twice_as_wide(generator.config, other.config):
+        origin["widths"] = list(other.config.widths)
+        other = widen(other)
     mine, its = generator.config.to_dict(), other.config.to_dict()
     if unlike := [name for name in mine if name != "preset" and mine[name] != its[name]]:
         raise G3ANError(
             f"{name_or_path} has another {', '.join(unlike)} than the network that is to be trained: "
-            f"{its[unlike[0]]} instead of {mine[unlike[0]]}. Train with the same, or from the start."
+            f"{its[unlike[0]]} instead of {mine[unlike[0]]}. Train with the same (but widths may be doubled), or "
+            "from the start."
         )
     weights = other.state_dict()
     for path, module in generator.named_modules():

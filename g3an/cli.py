@@ -357,7 +357,7 @@ def memory(
     generator = load_generator(weights)
     known = training_clips(generator, dataset, root)
     network = open_extractor(extractor or extractors_of(dataset)[0])
-    found = measure_memory(generator, known, fresh_clips(generator, dataset), network, samples=samples, seed=seed)
+    found = measure_memory(generator, known, fresh_clips(generator, dataset, root), network, samples=samples, seed=seed)
     stays = measure_consistency(generator, known, seed=seed)
     for line in [*page.memory(found), "", *page.consistency(stays)]:
         _print(line)

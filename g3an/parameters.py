@@ -212,18 +212,29 @@ def read_parameters(notebook: str | Path, pairs: Sequence[tuple[str, str]], file
             content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
         except OSError as error:
             raise G3ANError(f"The parameter file {file} cannot be read: {error.strerror}.") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, ValueError) as error:  # no text, or no such date
             raise G3ANError(f"The parameter file {file} is not YAML ({' '.join(str(error).split())}).") from None
         if content is not None and not isinstance(content, dict):
             kind = type(content).__name__
             raise G3ANError(f"The parameter file {file} must hold lines such as 'seed: 0', not a {kind}.")
         parameters.update(check_parameters(notebook, content or {}))
+    parameters.update(check_pairs(notebook, pairs))
+    return parameters
+
+
+def check_pairs(notebook: str | Path, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """The ``-p name value`` pairs of a command line, as :func:`check_parameters` gives them.
+
+    Raises
+    ------
+    G3ANError
+        A name is given twice, is unknown, or has a value of another type.
+    """
     names = [name for name, _ in pairs]
     for name in names:
         if names.count(name) > 1:
             raise G3ANError(f"Parameter '{name}' is given twice on the command line.")
-    parameters.update(check_parameters(notebook, dict(pairs), text=True))
-    return parameters
+    return check_parameters(notebook, dict(pairs), text=True)
 
 
 def read_notebook(path: str | Path) -> Any:

@@ -39,7 +39,7 @@ import yaml
 from g3an import runs as notebook_runs
 from g3an.errors import G3ANError
 from g3an.files import read_json, write_json
-from g3an.parameters import check_parameters, did_you_mean, notebook_parameters, read_notebook
+from g3an.parameters import check_pairs, check_parameters, did_you_mean, notebook_parameters, read_notebook
 
 KEYS = ("title", "notebook", "parameters", "runs", "grid")
 POLL = 0.2  # seconds between two looks at a running child
@@ -89,7 +89,8 @@ class _Loader(yaml.SafeLoader):
     """YAML that refuses a key given twice, of which the plain loader drops the first without a word."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        keys = [self.construct_object(key, deep=True) for key in own]
         for key in keys:
             if keys.count(key) > 1:
                 raise G3ANError(f"'{key}' is given twice (line {node.start_mark.line + 1} and after).")
@@ -138,7 +139,7 @@ def read_sweep(file: str | Path, pairs: Sequence[tuple[str, str]] = ()) -> Sweep
         raise G3ANError(f"{path.name}: {error}") from None
     except OSError as error:
         raise G3ANError(f"The sweep file {path} cannot be read: {error.strerror}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # no text, or no such date
         raise G3ANError(f"The sweep file {path} is not YAML ({' '.join(str(error).split())}).") from None
 
 
@@ -150,7 +151,7 @@ def _checked(name: str, content: Any, pairs: Sequence[tuple[str, str]]) -> Sweep
             raise G3ANError(f"a sweep has no '{key}'.{did_you_mean(str(key), KEYS)}")
     notebook = notebook_runs.find_notebook(content["notebook"])
     common, settings, grid = (_mapping(content, key) for key in ("parameters", "runs", "grid"))
-    given = check_parameters(notebook, dict(pairs), text=True)
+    given = check_pairs(notebook, pairs)
     for key, empty in (("runs", not settings), ("grid", not grid)):
         if key in content and empty:
             raise G3ANError(f"'{key}' is empty; fill it or leave it out.")

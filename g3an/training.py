@@ -49,7 +49,18 @@ from g3an.files import atomic_write, read_json, write_json
 from g3an.following import READ_FRAMES, Follower
 from g3an.generator import Generator
 from g3an.perception import Perception, PerceptualDiscriminator, diversity_loss
-from g3an.reconstruction import MOTION_RATE, PEOPLE_RATE, Encoder, Quiet, flicker, likeness, movement, noisy, turn_looks
+from g3an.reconstruction import (
+    MOTION_RATE,
+    PEOPLE_RATE,
+    TOLD_FRAMES,
+    Encoder,
+    Quiet,
+    flicker,
+    likeness,
+    movement,
+    noisy,
+    turn_looks,
+)
 
 WITHOUT_EFFECT = frozenset(("profile", "steps", "workers", "log_every", "checkpoint_every", "sample_every",
                             "compared_clips"))  # fmt: skip
@@ -304,8 +315,8 @@ def train(
         ``auto`` takes what accelerate finds, ``cpu`` stays on the processor.
     begin
         A shipped network, or the path of another, whose weights the generator begins with; its configuration must be
-        ``model``. Everything else (judges, codes of people) begins anew, and known looks of another data set are turned
-        to this one's. The card names it, and all that it began from.
+        ``model``, but its widths may be half of these. Everything else (judges, codes of people) begins anew, and known
+        looks of other people are turned to these data's. The card names it, and all that it began from.
     begin_category
         Where that one is conditional and the data have one class: the category at which its c is held.
 
@@ -394,6 +405,8 @@ def _state_once_checked(
             f"clip_length is {config.clip_length}; it must be {frames_made}, the frames of a clip that the network "
             f"{model.preset!r} makes."
         )
+    if config.following and config.clip_length != TOLD_FRAMES:
+        raise G3ANError(f"Courses are followed through clips of {TOLD_FRAMES} frames; the network makes {frames_made}.")
     _require_origin(run, state, begin, begin_category)
     return state
 
@@ -533,6 +546,8 @@ class _Run:
         self.encoder: nn.Module = nn.Linear(1, 1)  # an optimiser needs something
         # So many of z_a's first numbers are heard in full; all where nothing was given back at first: none was quieted.
         self.heard = self.model.z_a_dim
+        if state and not config.reconstruction:  # a run can end to give back
+            self.heard = state.get("z_a_heard", self.heard)
         if config.reconstruction:
             encoder = self.encoder = Encoder(
                 self.model, self.data.subjects, looks=config.looks, courses=bool(config.following),
@@ -562,10 +577,10 @@ class _Run:
 
     def _named(self) -> dict[str, Any]:
         """What a checkpoint holds the states of."""
-        return {
+        gives_back = {"encoder": self.encoder, "optimiser_e": self.optimiser_e} if self.config.reconstruction else {}
+        return gives_back | {
             "generator": self.generator, "video": self.video_judge, "image": self.image_judge, "deep": self.deep_judge,
-            "encoder": self.encoder, "optimiser_e": self.optimiser_e, "optimiser_g": self.optimiser_g,
-            "optimiser_d": self.optimiser_d,
+            "optimiser_g": self.optimiser_g, "optimiser_d": self.optimiser_d,
         }  # fmt: skip
 
     def shape_codes(self) -> None:
@@ -586,7 +601,10 @@ class _Run:
             origin = self.origins[-1]
             before = TrainConfig.from_dict(origin["training"])
             learned_from = origin.get("dataset", self.dataset_name)
-            others = learned_from != self.dataset_name or before.extra_people != config.extra_people
+            # Whose looks were turned, and how: the seed chooses each one's place within a style.
+            others = (learned_from, before.extra_people, before.seed, before.split == "all") != (
+                self.dataset_name, config.extra_people, config.seed, config.split == "all"
+            )  # fmt: skip
             if config.known_looks and before.known_looks and others:
                 of: Split = "all" if before.split == "all" else "train"
                 theirs = open_dataset(
@@ -599,6 +617,8 @@ class _Run:
                 supposed = len(APPEARANCE) if before.known_looks else before.looks
                 begins = slice(self.heard, origin.get("z_a_heard", supposed))
         self.quiet = Quiet(self.generator, encoder.gains, begins)
+        if not self.state:  # what was turned or quieted is what is averaged
+            self.average = MovingAverage(self.generator, config.ema_decay)
 
     def prepare(self) -> None:
         """Bring everything to the devices, and let the processes act as one."""
@@ -624,6 +644,8 @@ class _Run:
                 recompute_statistics(self.bare, config.seed, FROZEN_PASSES)
             self.generator.train()
             freeze_norms(self.generator)
+        if self.state and accelerator.scaler is not None and "scaler" in self.state:
+            accelerator.scaler.load_state_dict(self.state["scaler"])
         self.average.weights = {name: value.to(device) for name, value in self.average.weights.items()}
         judges = (self.video_judge, self.image_judge, self.deep_judge)
         self.bare_judges = tuple(accelerator.unwrap_model(judge) for judge in judges)
@@ -726,7 +748,7 @@ class _Run:
         batch.z_a, batch.z_m = torch.cat([batch.z_a[:first], z_a]), torch.cat([batch.z_m[:first], z_m])
         if batch.c is not None and c_read is not None:
             batch.c = torch.cat([batch.c[:first], c_read])
-        looked_at = torch.randint(ALONE_FRAMES, (share[1], len(index), 2), generator=noise)[share[0]]
+        looked_at = torch.randint(config.clip_length, (share[1], len(index), 2), generator=noise)[share[0]]
         batch.looked_at = looked_at.to(accelerator.device)
         if config.normality:
             batch.losses["normality"] = accelerator.unwrap_model(self.encoder).unlike_normal()
@@ -869,9 +891,10 @@ class _Run:
         _require_finite(self.bare, step, self.checkpoints)
         content: dict[str, Any] = {}
         for name, part in self._named().items():
-            if self.config.reconstruction or name not in ("encoder", "optimiser_e"):
-                bare = self.accelerator.unwrap_model(part) if isinstance(part, nn.Module) else part
-                content[name] = bare.state_dict()
+            bare = self.accelerator.unwrap_model(part) if isinstance(part, nn.Module) else part
+            content[name] = bare.state_dict()
+        if self.accelerator.scaler is not None:  # of fp16
+            content["scaler"] = self.accelerator.scaler.state_dict()
         content |= {"average": self.average.weights, "step": step, "best": self.best, "seconds": self.seconds()}
         content |= {"model": self.model.to_dict(), "config": self.config.to_dict(), "dataset": self.dataset_name}
         content |= {"changes": self.changes, "origins": self.origins, "fingerprint": self.fingerprint}
@@ -1111,13 +1134,13 @@ def _sample(generator: Generator, reference: Tensor, run: Path, step: int, seed:
     sheet = rows.reshape(SHOWN_ROWS * rows.shape[1], -1, 3).numpy()
     with atomic_write(run / "samples" / f"step{step:06d}.png") as temporary:
         Image.fromarray(sheet).save(temporary)
-    return sliced_wasserstein(clips, reference[:, :, : clips.shape[2]])
+    return sliced_wasserstein(clips, reference)
 
 
 def _reference_clips(data: ClipDataset, count: int) -> Tensor:
-    """Real clips to compare with, the same for every run on this data."""
+    """Real clips to compare with: those of the run's seed, drawn as it draws clips to learn from."""
     clips = data.epoch(2**30, count)
-    return torch.stack([clips[number]["video"] for number in range(count)])[:, :, :16]
+    return torch.stack([clips[number]["video"] for number in range(count)])
 
 
 def _copy(source: Path, destination: Path) -> None:

@@ -266,15 +266,16 @@ def test_a_card_says_what_of_z_a_was_known():
     assert "each person has a code that is learned, whose first 64 numbers" in learned and "N(0, 1)" not in learned
 
 
-def test_a_card_says_at_which_category_its_origin_was_held():
+def test_a_card_says_what_became_of_the_weights_before_it():
     training = TrainConfig.from_profile("faces").to_dict()
     origin = {"weights_hash": "a" * 64, "steps": 7, "clips_seen": 56, "training_seconds": 60.0, "training": training}
     held = origin | {"dataset": "mug-sim", "category": "happy"}
-    plain, line, bare = cards._origins([origin, held, {"weights_hash": "b" * 64}])
+    plain, line, bare, wide = cards._origins([origin, held, {"weights_hash": "b" * 64}, origin | {"widths": [4, 2]}])
     assert bare == "- **Stage 3 before it**: weights bbbbbbbbbbbb, whose card says nothing of a training."
     assert plain.startswith("- **Stage 1 before it**") and line.startswith("- **Stage 2 before it**")
     assert "weights aaaaaaaaaaaa (of mug-sim, c held at happy: the norms took over what it added), trained" in line
     assert "weights aaaaaaaaaaaa, trained for 7 steps" in plain
+    assert "weights aaaaaaaaaaaa (streams 4, 2 wide: each channel became two, which made the same videos, " in wide
 
 
 def test_what_is_no_card_that_ships_is_one_sentence(shipped, tmp_path):

@@ -393,7 +393,7 @@ def test_a_figure_in_words_follows_its_parameters():
     assert told.playing.startswith("One panel of generated (simulated) videos for one person, asked for happy; in ")
     assert "the 21st dimension of the appearance code takes the values −2 and +2" in told.alt
     assert told.seeds == "$z_a$ 5, $z_m$ 3" and CATALOGUE["fig08"].told().seeds.endswith(f"$z_m$ 3, {CHOSEN}")
-    assert CATALOGUE["fig08"].told(network()).seeds == "$z_a$ 15 and 7, $z_m$ 3", "chosen for another network"
+    assert CATALOGUE["fig08"].told(network()).seeds == "$z_a$ 15 and 3, $z_m$ 3", "chosen for another network"
     others = CATALOGUE["fig04"].told(motions=[1, 2, 3], categories=["happy"])
     assert "One panel" in others.alt and "each: happy; each panel" in others.alt and "three rows" in others.alt
 

@@ -153,6 +153,7 @@ def test_the_command_line_wins_over_the_file(notebook, tmp_path):
     [
         ("- 1\n", "must hold lines"),
         ("seed: [", "is not YAML"),
+        ("seed: 2024-13-45", "is not YAML"),
         ("seed: '3'\n", "must be int"),
         ("seeds: 3\n", "Did you mean 'seed'"),
         ("3: 4\n", "no parameter '3'"),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from g3an.checkpoints import load_generator, save_generator
+from g3an.checkpoints import load_generator, read_state, save_generator
 from g3an.config import ModelConfig, TrainConfig
 from g3an.data import ClipDataset, open_dataset
 from g3an.data.faces.dataset import FaceDataset
@@ -393,6 +393,12 @@ def test_a_run_gives_back_then_competes_and_resumes_to_the_same_weights(tmp_path
     assert '"loss_pixels"' in log[3] and '"loss_video"' in log[3]
     assert (whole / "generator.safetensors").read_bytes() == (parts / "generator.safetensors").read_bytes()
 
+    heard = json.loads((parts / "generator.json").read_text())["z_a_heard"]
+    alone = replace(settings(5), reconstruction=0.0, reconstruction_alone=0)
+    card = train(parts, "shapes", None, CONFIG_SHAPES, alone, resume=True, progress=False, device="cpu")
+    assert json.loads(card.read_text())["z_a_heard"] == heard < 128
+    assert '"loss_pixels"' not in (parts / "log.jsonl").read_text().splitlines()[-1]
+
 
 CONFIG_SHAPES = ModelConfig.from_preset("small", widths=(16, 8, 8, 8, 8), attention_after=())
 
@@ -531,7 +537,9 @@ def test_a_run_on_smiles_begins_from_one_on_expressions(faces, tmp_path, monkeyp
     monkeypatch.setattr("g3an.training.open_dataset", lambda name, *_, **__: sets[name])
     monkeypatch.setattr("g3an.training.turn_looks", lambda _, data, seed, axes: turned.append((data, seed, axes)))
     monkeypatch.setattr(Encoder, "fit", partialmethod(Encoder.fit, count=160))
-    config = TrainConfig.from_profile("faces", steps=1, batch=8, reading=0.0, known_looks=True, seed=3)
+    config = TrainConfig.from_profile(
+        "faces", steps=1, batch=8, reading=0.0, known_looks=True, seed=3, learning_rate_g=0.0
+    )
 
     def run(name, folder=None, **options):
         model = ModelConfig.from_dict({**CONFIG.to_dict(), "classes": ()})
@@ -539,6 +547,8 @@ def test_a_run_on_smiles_begins_from_one_on_expressions(faces, tmp_path, monkeyp
 
     first = run("mug-sim")
     assert not turned
+    state = read_state(tmp_path / "mug-sim" / "checkpoints" / "last.pt")
+    assert all(torch.equal(state["generator"][name], value) for name, value in state["average"].items())
     card = json.loads(run("uva-nemo-sim", begin=first, begin_category="happy").read_text())
     ((data, seed, axes),) = turned
     assert data is faces and seed == 3 and axes.shape == (len(APPEARANCE), len(APPEARANCE))
@@ -546,6 +556,9 @@ def test_a_run_on_smiles_begins_from_one_on_expressions(faces, tmp_path, monkeyp
     config = replace(config, extra_people=4)
     run("mug-sim", "more", begin=first)
     assert len(turned) == 2 and turned[1][0] is faces, "of other people's looks the first axes are others"
+    config = replace(config, extra_people=0, seed=4)
+    run("mug-sim", "seed", begin=first)
+    assert len(turned) == 3, "a seed chooses everybody's place within a style"
     with pytest.raises(G3ANError, match="held at 'happy', but of what"):
         run("never", begin_category="happy")
     few = ModelConfig.from_dict({**CONFIG.to_dict(), "z_a_dim": 40})

@@ -68,6 +68,15 @@ def test_words_of_the_command_line_win(notebook, write):
     assert run.parameters == {"wait": 0.5, "x": 1, "seed": 7} and run.name == "a, seed=7"
     with pytest.raises(G3ANError, match="'x' is what run 'a' is about, so -p cannot set it"):
         read_sweep("try", [("x", "3")])
+    with pytest.raises(G3ANError, match="'seed' is given twice on the command line"):
+        read_sweep("try", [("seed", "3"), ("seed", "4")])
+
+
+def test_a_mapping_may_be_merged_into_others(notebook, write):
+    write("notebook: '01'\nruns:\n  a: &a {x: 1, wait: 0.5}\n  b: {<<: *a, x: 2}\n")
+    assert [run.parameters | {"seed": 0} for run in read_sweep("try").runs] == [
+        {"x": 1, "wait": 0.5, "seed": 0}, {"x": 2, "wait": 0.5, "seed": 0},
+    ]  # fmt: skip
 
 
 BAD = {
@@ -92,6 +101,7 @@ BAD = {
     "a list": ([1], "at least lines such as"),
     "a name that is no text": ("notebook: '01'\nruns:\n  1: {x: 1}\n", "run name 1 is no text"),
     "no YAML": ("notebook: [", "is not YAML"),
+    "no date": ("notebook: '01'\ntitle: 2024-13-45\n", r"is not YAML \(month must be in"),
 }
 
 

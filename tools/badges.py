@@ -30,7 +30,7 @@ FIRST = "notebooks/11_latent_explorer.ipynb"  # what the README's badges open
 BEGIN, END = "<!-- badges -->", "<!-- /badges -->"
 
 _CELL = """\
-# Installs g3an where it is missing, on Colab say; elsewhere this does nothing.
+# {} where it is missing; elsewhere this does nothing.
 import importlib.util
 
 if importlib.util.find_spec("g3an") is None:
@@ -66,7 +66,9 @@ def badges(address: str, path: str) -> str:
 
 def setup_cell(address: str) -> str:
     """The code of a notebook's first cell."""
-    return _CELL.format(f"%pip install --quiet git+{address}" if address else f"raise ImportError({_MISSING!r})")
+    if address:
+        return _CELL.format("Installs g3an, on Colab say,", f"%pip install --quiet git+{address}")
+    return _CELL.format("Says how to install g3an", f"raise ImportError({_MISSING!r})")
 
 
 def with_badges(notebook: nbformat.NotebookNode, address: str, path: str) -> None:

@@ -179,7 +179,7 @@ def _moves(videos: Tensor) -> np.ndarray:
 
 
 def action_probe(moves: np.ndarray, actions: np.ndarray) -> Pipeline:
-    """A fitted classifier of :func:`where_it_moves` ``(B, 256)`` into ``actions`` ``(B,)``, whole numbers."""
+    """A fitted classifier of :func:`where_it_moves` ``(B, 512)`` into ``actions`` ``(B,)``, whole numbers."""
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
     return probe.fit(moves, actions)
 

@@ -71,7 +71,7 @@ def noised(clips: Tensor, strength: int, random: torch.Generator) -> Tensor:
 
 
 def swapped(clips: Tensor, strength: int, random: torch.Generator) -> Tensor:
-    """The last eighth, quarter or half of the frames show someone else, who does what the next clip's person does."""
+    """The last eighth, quarter or half of the frames are those of the clip before: someone else does something else."""
     count = clips.shape[2]
     kept = count - (count // 8, count // 4, count // 2)[strength - 1]
     return torch.cat([clips[:, :, :kept], clips.roll(1, 0)[:, :, kept:]], 2)

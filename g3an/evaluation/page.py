@@ -105,8 +105,10 @@ def shares(found: Mapping[str, Any]) -> list[str]:
     terms = [term for term in TERMS if term in next(iter(found["shares"].values()))]
     rows = []
     for factor, of in found["shares"].items():
-        together = 1 - sum(of[term][0] or 0 for term in terms)
-        rows.append((factor, *(cell(of[term]) for term in terms), f"{together:.0%}"))
+        alone = [of[term][0] for term in terms]
+        # Of a factor that never varies there are no shares.
+        together = "-" if None in alone else f"{1 - sum(alone):.0%}"
+        rows.append((factor, *(cell(of[term]) for term in terms), together))
     return [
         "What each code decides: the share of each factor's variance over crossed codes that one code explains, with "
         "95 % intervals, and what only codes together explain. (Figures 3 to 7 cross codes by eye.)",
@@ -193,7 +195,10 @@ def ladder(found: Sequence[Mapping[str, Any]]) -> list[str]:
         cells = (" → ".join(f"{value / one['floor']:.3g}" for value in one["steps"][name]) for name in names)
         blind = " (blind)" if one["blind_to_time_reversal"] else ""
         rows.append((one["extractor"], *cells, f"{one['backwards'] / one['floor']:.3g}{blind}"))
-    intro = "Real clips, spoilt with three strengths: the Fréchet distance over its floor."
+    intro = (
+        "Real clips, spoilt with three strengths: the Fréchet distance, as a multiple of that of other windows of the "
+        "same videos."
+    )
     return [intro, "", *_rows(("extractor", *names, "backwards"), rows)]
 
 

@@ -101,7 +101,8 @@ def plot_shares(content: Mapping[str, Any]) -> Figure:
         for axes, (name, one) in zip(canvas.subplots(1, len(found), squeeze=False)[0], found.items(), strict=True):
             factors = list(one["shares"])
             terms = [term for term in TERMS if term in one["shares"][factors[0]]]
-            values = np.array([[one["shares"][factor][term][0] or 0.0 for term in terms] for factor in factors])
+            # Of a factor that never varies there are no shares: None becomes nan, which leaves its row empty.
+            values = np.array([[one["shares"][factor][term][0] for term in terms] for factor in factors], float)
             values = np.column_stack([values, 1 - values.sum(1)])
             labels = [factor.replace("_", " ") for factor in factors]
             seaborn.heatmap(
@@ -261,6 +262,8 @@ def plot_ablation(content: Mapping[str, Any], numbers: Sequence[str]) -> Figure:
         panels = canvas.subplots(1, len(numbers), squeeze=False, sharey=True)[0]
         for axes, number in zip(panels, numbers, strict=True):
             for place, row in enumerate(rows):
+                if number not in row["numbers"]:  # it was finite in none of this setting's runs
+                    continue
                 mean, deviation = row["numbers"][number]
                 colour = seaborn.color_palette("colorblind")[0 if place else 1]
                 axes.errorbar(mean, place, xerr=deviation, fmt="o", color=colour, capsize=3)

@@ -36,10 +36,14 @@ def load_probe(network: nn.Module, path: str | Path, what: str) -> None:
         raise G3ANError(f"There is no {what} {os.fspath(path)}.")
     try:
         content = {name: value.float() for name, value in load_file(path).items()}
+    except OSError as error:
+        raise G3ANError(f"{path} cannot be read: {error.strerror}.") from None
     except SafetensorError as error:
         raise G3ANError(f"{path} is damaged ({error}); install the package again.") from None
-    missing, unknown = network.load_state_dict(content, strict=False)
-    missing = [name for name in missing if not name.endswith(_COUNTS)]
-    if missing or unknown:
-        raise G3ANError(f"{path} holds another network: {(missing + unknown)[0]} does not fit.")
+    wanted = {name: value.shape for name, value in network.state_dict().items() if not name.endswith(_COUNTS)}
+    found = {name: value.shape for name, value in content.items()}
+    for name in (*wanted, *found):
+        if wanted.get(name) != found.get(name):
+            raise G3ANError(f"{path} holds another network: {name} does not fit.")
+    network.load_state_dict(content, strict=False)
     network.eval()

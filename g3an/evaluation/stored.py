@@ -157,9 +157,9 @@ def _measured(entry: Mapping[str, Any]) -> bool:
 
 
 def training_clips(generator: Any, dataset: str, root: str | Path | None = None) -> ClipDataset:
-    """What a network was trained on, with its frame steps: train people of simulated sets, and people drawn beyond the
-    set if its card names some; everyone of others."""
-    split: Split = "train" if dataset in SETS else "all"
+    """What a network was trained on, with its frame steps: the people that its card says (train people of simulated
+    sets and everyone of others, where it says nothing), and those drawn beyond the set."""
+    split: Split = "all" if _met_everyone(generator, dataset) else "train"
     return open_dataset(
         dataset, root, split=split, extra_people=_extra_people(generator, dataset), length=generator.frame_count(),
         steps=trained_steps(generator),
@@ -171,11 +171,17 @@ def _extra_people(generator: Any, dataset: str) -> int:
     return int(training.get("extra_people", 0)) if dataset in SETS else 0
 
 
-def fresh_clips(generator: Any, dataset: str) -> ClipDataset | None:
-    """Clips of people that it was not trained on; None where everyone was."""
-    if dataset not in SETS:
+def _met_everyone(generator: Any, dataset: str) -> bool:
+    """Whether a network was trained on test people, too."""
+    split = getattr(generator, "card", {}).get("training", {}).get("split", "auto")
+    return bool(split == "all" or (split == "auto" and dataset not in SETS))
+
+
+def fresh_clips(generator: Any, dataset: str, root: str | Path | None = None) -> ClipDataset | None:
+    """Clips of people that it was not trained on, with its frame steps; None where it was trained on everyone."""
+    if _met_everyone(generator, dataset):
         return None
-    return open_dataset(dataset, split="test", length=generator.frame_count(), steps=trained_steps(generator))
+    return open_dataset(dataset, root, split="test", length=generator.frame_count(), steps=trained_steps(generator))
 
 
 def reader_of(generator: Any, root: str | Path | None = None) -> Reader:
@@ -270,7 +276,7 @@ def _sections(
         found["ladder"] = lambda: _ladder(dataset)
         found["reencoding"] = lambda: _reencoding(dataset)
     found["memory"] = lambda: measure_memory(
-        generator, trained(), fresh_clips(generator, dataset), open_extractor(extractors_of(dataset)[0]),
+        generator, trained(), fresh_clips(generator, dataset, root), open_extractor(extractors_of(dataset)[0]),
         windows=1 if dataset in SETS else 12, progress=progress,
     )  # fmt: skip
     found["consistency"] = lambda: measure_consistency(generator, trained())

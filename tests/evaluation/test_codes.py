@@ -123,6 +123,8 @@ def test_factors_that_never_vary_are_named(reader):
     assert found.constant == ("peak", "onset", "roll", "yaw_drift", "blink"), "the probe reads none of them"
     told = "\n".join(page.codes(found.to_dict()))
     assert "never varied, and were left out of all four: peak, onset, roll, yaw_drift, blink." in told
+    (row,) = [line for line in told.splitlines() if line.startswith("| blink")]
+    assert set(row.replace("blink", "").split()) == {"|", "-"}, "no share, of what only codes together explain either"
 
 
 def test_too_few_codes_are_a_clear_sentence(reader):

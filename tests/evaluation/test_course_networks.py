@@ -100,6 +100,9 @@ def test_what_cannot_be_used_is_refused(kind, tmp_path):
         load(tmp_path / "cut.safetensors")
     with pytest.raises(G3ANError, match="holds another network"):
         load(shipped.with_name("factors.safetensors"))
+    other = {"lids": strength.SHIPPED, "strength": lids.SHIPPED}[kind]  # the same layers in other sizes
+    with pytest.raises(G3ANError, match="holds another network"):
+        load(other)
     with pytest.raises(G3ANError, match="training mode"):
         network().read(torch.zeros(1, 3, 16, 64, 64))
 

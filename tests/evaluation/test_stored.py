@@ -210,6 +210,34 @@ def test_a_sweep_is_told_by_its_mean_and_spread():
     assert len(plots.plot_ablation(with_it, ["FID"]).axes) == 1
     with pytest.raises(G3ANError, match="did not record KID; it has FID"):
         plots.plot_ablation(with_it, ["KID"])
+    found["settings"][1]["numbers"].pop("FID")  # as where it was finite in none of a setting's runs
+    (axes,) = plots.plot_ablation(with_it, ["FID"]).axes
+    assert len(axes.containers) == 1 and len(axes.get_yticks()) == 2
+
+
+@pytest.mark.parametrize(
+    ("dataset", "split", "learned", "fresh"),
+    [("mug-sim", "auto", "train", "test"), ("mug-sim", "all", "all", None), ("prepared", "auto", "all", None),
+     ("prepared", "train", "train", "test")],
+)  # fmt: skip
+def test_memory_compares_with_whom_a_network_met(dataset, split, learned, fresh, monkeypatch):
+    opened = []
+    monkeypatch.setattr(stored, "open_dataset", lambda *names, split, **_: opened.append((*names, split)))
+    network = SimpleNamespace(card={"training": {"split": split}}, frame_count=lambda: 16)
+    stored.training_clips(network, dataset, "where")
+    stored.fresh_clips(network, dataset, "where")
+    assert opened == [(dataset, "where", part) for part in (learned, fresh) if part]
+
+
+def test_a_factor_that_never_varies_has_an_empty_row():
+    name = next(name for name, entry in CONTENT["networks"].items() if "codes" in entry)
+    content = {"networks": {name: copy.deepcopy(CONTENT["networks"][name])}}
+    shares = content["networks"][name]["codes"]["found"]["shares"]
+    factor, of = next(iter(shares.items()))
+    of |= {term: [None, None, None] for term in of}
+    (axes,) = plots.plot_shares(content).axes
+    drawn = axes.collections[0].get_array().reshape(len(shares), -1)
+    assert np.ma.getmaskarray(drawn)[0].all() and not np.ma.getmaskarray(drawn)[1:].any(), factor
 
 
 # --- Plots ---
