@@ -477,6 +477,16 @@ def test_what_needs_no_data_is_told_before_they_are_opened(
         train(run, "mug-sim", None, TINY, smoke(**changes), progress=False, **options)
 
 
+def test_a_network_of_more_frames_is_trained_but_its_courses_cannot_be_followed(tmp_path: Path) -> None:
+    longer = ModelConfig.from_dict({**TINY.to_dict(), "first_temporal_kernel": 3})
+    settings = {"clip_length": 24, "clip_steps": (1,)}
+    card = train(tmp_path / "run", "shapes", None, longer, smoke(**settings), progress=False, device="cpu")
+    assert load_generator(card).frame_count() == 24
+    faces = TrainConfig.from_profile("faces", steps=1, following=0.3, **settings)
+    with pytest.raises(G3ANError, match="followed through clips of 16 frames; the network makes 24"):
+        train(tmp_path / "faces", "mug-sim", None, longer, faces, progress=False, device="cpu")
+
+
 def test_heavy_losses_are_no_failure_and_failures_name_no_missing_state(tmp_path: Path) -> None:
     heavy = smoke(batch=8, together=4, perception=1.0, reconstruction=500.0, mirror=False)
     _require_sane(torch.tensor(400.0), "generator", 0, tmp_path, heavy)
