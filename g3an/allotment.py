@@ -13,11 +13,13 @@ their shares.
 z_m falls to a window by its first two numbers. Clips of people who do one thing again and again differ in when they
 begin: the angle of the two says at which point of the movement. Of a movement that does not come again the first number
 says when. Where clips have several frame steps the third number says how fast: slowly from far below 0, fast from far
-above. Nothing heeds the others. (The nearest components of motion say the same less clearly:
-``reports/training.md`` has how well either can be learned.) Of the turns that a video shows only the middle one is
-given back. No two turns are alike: arms that swing a frame earlier or later in the next are several pixels away, and a
-network that is to give both gives a blur. For the same reason the angle is then moved to that of the window. Where a
-video ends before a fast clip does, the clip goes on a turn earlier.
+above. Where they are mirrored at random the number after these says which it is: below 0 the clip as it was filmed,
+above 0 its mirror image. So the side on which somebody waves or bends is motion, and a mirrored person is the same one.
+Nothing heeds the others. (The nearest components of motion say the same less clearly: ``reports/training.md`` has how
+well either can be learned.) Of the turns that a video shows only the middle one is given back. No two turns are alike:
+arms that swing a frame earlier or later in the next are several pixels away, and a network that is to give both gives a
+blur. For the same reason the angle is then moved to that of the window. Where a video ends before a fast clip does, the
+clip goes on a turn earlier.
 
 What moves fast is what stays blurred longest, and every window is to be learned. So videos come up in training in
 proportion to how much moves in all that is given back of them (:attr:`Allotment.often`). That changes nothing about
@@ -63,7 +65,7 @@ class Allotment:
     encoder
         Fitted to ``data``: it knows what people look like on average.
     data
-        Not mirrored. With several frame steps the one in the middle tells turns and windows.
+        With several frame steps the one halfway between the least and the greatest tells turns and windows.
 
     Raises
     ------
@@ -78,7 +80,9 @@ class Allotment:
                 f"allotted shares z_a out among {encoder.people.shape[1] + 1} people at the most; "
                 f"{data.name} has {people}. Train without it: then each has a code that is learned."
             )
-        self.step = data.steps[(len(data.steps) - 1) // 2]
+        self.step = (data.steps[0] + data.steps[-1]) // 2
+        self.side = 2 + (len(data.steps) > 1)
+        """The number of z_m that says, where clips are mirrored, whether one is."""
         self.windows = [data.count(i) - (data.length - 1) * self.step for i in range(len(data))]
         if min(self.windows) < 1:
             shortest = self.windows.index(min(self.windows))
@@ -132,7 +136,8 @@ class Allotment:
         -------
         tuple of Tensor
             z_a ``(batch, 128)`` and z_m ``(batch, 10)``, in the end N(0, 1) over many draws of every person but for the
-            angle, which takes as many values as there are windows, and clips ``(batch, 3, T, 64, 64)`` in [-1, 1].
+            angle, which takes as many values as there are windows, clips ``(batch, 3, T, 64, 64)`` in [-1, 1], and
+            which of them are mirrored, ``(batch,)``.
         """
         place, processes = share
 
@@ -153,18 +158,22 @@ class Allotment:
         z_a[:, : looks.shape[1]].lerp_(wanted * looks.shape[1] ** 0.5, pull)
         again = torch.tensor([self.again[i] for i in index.tolist()])[:, None]
         z_m[:, :2].lerp_(torch.where(again, 2**0.5 * F.normalize(z_m[:, :2], dim=1), z_m[:, :2]), pull)
-        z_m[:, 3 if len(self.data.steps) > 1 else 2 :] *= 1 - pull
-        clips = [self.data.clip_of(i, numbers) for i, numbers in zip(index.tolist(), shown, strict=True)]
-        return z_a, z_m, torch.stack([clip["video"] for clip in clips])
+        z_m[:, self.side + self.data.mirror :] *= 1 - pull
+        mirrored = z_m[:, self.side] > 0 if self.data.mirror else torch.zeros(len(z_m), dtype=torch.bool)
+        clips = [
+            self.data.clip_of(i, numbers, flip)["video"]
+            for i, numbers, flip in zip(index.tolist(), shown, mirrored.tolist(), strict=True)
+        ]
+        return z_a, z_m, torch.stack(clips), mirrored
 
     def window(self, i: int, z_m: Tensor) -> int:
-        """First frame of the window of video ``i`` that falls to ``z_m`` ``(10,)``, at the step in the middle."""
+        """First frame of the window of video ``i`` that falls to ``z_m`` ``(10,)``, at the step halfway."""
         return window(z_m, self.windows[i], self.turns[i], self.starts[i], self.again[i])
 
     def frames(self, i: int, z_m: Tensor) -> list[int]:
         """Numbers of the frames of video ``i`` that fall to ``z_m`` ``(10,)``, as many as a clip has.
 
-        A movement that comes again begins as at the step in the middle, whatever the step; one that does not is seen
+        A movement that comes again begins as at the step halfway, whatever the step; one that does not is seen
         from any place on from which the video has frames enough.
         """
         last, moments = self.data.count(i) - 1, range(self.data.length)
@@ -179,7 +188,7 @@ class Allotment:
         return [start + math.floor(span * moment / steps + 0.5) for moment in moments]
 
     def _change(self, i: int) -> float:
-        """Mean absolute change of a pixel of a video over the step in the middle, above that of still ones, in [0, 2].
+        """Mean absolute change of a pixel of a video over the step halfway, above that of still ones, in [0, 2].
 
         A wall changes, too, by the camera's noise: half of all change where somebody waves with one hand.
         """

@@ -20,6 +20,7 @@ from g3an.data.faces.dataset import FaceDataset
 from g3an.data.faces.factors import APPEARANCE
 from g3an.errors import G3ANError
 from g3an.evaluation.actions import IN_ACTION, measure_actions
+from g3an.evaluation.evaluate import trained_mirrored
 from g3an.evaluation.extractors import open_extractor
 from g3an.evaluation.faces import Report, measure
 from g3an.evaluation.stored import extractors_of
@@ -146,7 +147,7 @@ def measured(generator: Any, data: ClipDataset, steps: list[int]) -> Report | No
     """What probes read from a network's clips; None where there are no probes for the data.
 
     Faces are read by the network that learned from simulated ones, people in action (Weizmann) by probes of the real
-    clips, at the frame ``steps`` of the training.
+    clips, at the frame ``steps`` of the training, and mirrored if its clips were.
 
     Raises
     ------
@@ -157,7 +158,7 @@ def measured(generator: Any, data: ClipDataset, steps: list[int]) -> Report | No
         return measure(generator, data.name, data.readers[0].cache)
     if data.name in IN_ACTION and generator.config.conditional:
         paced = copy(data)
-        paced.steps, paced.mirror = tuple(sorted(set(steps))), False
+        paced.steps, paced.mirror = tuple(sorted(set(steps))), trained_mirrored(generator)
         return measure_actions(generator, paced)
     return None
 
@@ -342,6 +343,8 @@ def _gave_back(steps: int, training: dict[str, Any]) -> list[str]:
         steps_of = training["clip_steps"]
         fast = f", the third how fast it goes, from step {min(steps_of)} to {max(steps_of)}"
         pace = fast if len(steps_of) > 1 else ""
+        if training["mirror"]:
+            pace += f", the {'fourth' if pace else 'third'} whether it is mirrored"
         return [
             f"- **Giving clips back** ({alone:,} steps of it alone): codes are drawn from N(0, 1), and each draw gives "
             "back the clip that it falls to, a window of a person's video of the action (`g3an/allotment.py`): the "
@@ -412,7 +415,10 @@ def _taken_over(origin: dict[str, Any]) -> str:
         what = f" (of {dataset}, c held at {origin['category']}: the norms took over what it added)"
     if "widths" in origin:
         widths = ", ".join(map(str, origin["widths"]))
-        what += f" (streams {widths} wide: each channel became two, which made the same videos, `g3an/widening.py`)"
+        became = "each channel became two, which made the same videos"
+        if origin.get("sides"):
+            became = "each channel got a second one, which made its mirror image"
+        what += f" (streams {widths} wide: {became}, `g3an/widening.py`)"
     return what
 
 

@@ -22,7 +22,7 @@ from g3an.config import ModelConfig
 from g3an.errors import G3ANError
 from g3an.files import atomic_write, read_json, write_json
 from g3an.generator import Generator
-from g3an.widening import is_twice_as_wide, widen
+from g3an.widening import is_twice_as_wide, widen, widen_to_sides
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 LARGEST_FILE = 12_000_000  # bytes; larger generators are split
@@ -202,7 +202,9 @@ def _load_exactly(network: nn.Module, tensors: dict[str, Tensor], source: str) -
     network.load_state_dict(tensors, strict=False)
 
 
-def begin_from(generator: Generator, name_or_path: str | Path, category: str | None = None) -> list[dict[str, Any]]:
+def begin_from(
+    generator: Generator, name_or_path: str | Path, category: str | None = None, sides: bool = False
+) -> list[dict[str, Any]]:  # fmt: skip
     """Give a generator, in place, the weights of another, to go on training from.
 
     Parameters
@@ -215,13 +217,18 @@ def begin_from(generator: Generator, name_or_path: str | Path, category: str | N
         :func:`g3an.widening.widen`.
     category
         For an unconditional generator, the one at which a conditional one's c is held: see :func:`hold_category`.
+    sides
+        Whether the generator is to make mirrored videos, too, for codes that say so. Where it has twice the widths, and
+        the weights were not trained so themselves, half of its channels then begin as their mirror image: see
+        :func:`g3an.widening.widen_to_sides`.
 
     Returns
     -------
     list of dict
         What the card says of where these weights come from, oldest first: ``weights_hash``, ``dataset``, ``steps``,
         ``clips_seen``, ``training_seconds``, ``training``, ``training_changes`` and ``z_a_heard`` of each, as far as
-        its card has them, ``category`` of one whose c is held, and ``widths`` of one that was widened.
+        its card has them, ``category`` of one whose c is held, ``widths`` of one that was widened, and ``sides`` if
+        that was to both sides.
 
     Raises
     ------
@@ -250,7 +257,12 @@ def begin_from(generator: Generator, name_or_path: str | Path, category: str | N
         origin["category"] = category
     if is_twice_as_wide(generator.config, other.config):
         origin["widths"] = list(other.config.widths)
-        other = widen(other)
+        before = card.get("training", {})
+        if sides and not (before.get("mirror") and before.get("allotted")):
+            origin["sides"] = True
+            other = widen_to_sides(other)
+        else:
+            other = widen(other)
     mine, its = generator.config.to_dict(), other.config.to_dict()
     if unlike := [name for name in mine if name != "preset" and mine[name] != its[name]]:
         raise G3ANError(

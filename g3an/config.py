@@ -145,7 +145,8 @@ class TrainConfig:
     reconstruction, reconstruction_alone
         Weight of giving back real clips from codes of their own (0, as in the paper: none); the first so many steps
         train with nothing else, and later ones make half of each batch from such codes. See
-        :mod:`g3an.reconstruction`. It needs ``together`` 4, the perceptual judge and no mirroring.
+        :mod:`g3an.reconstruction`. It needs ``together`` 4, the perceptual judge and, unless ``allotted``, no
+        mirroring.
     reading
         Weight of what a reader of expressions sees in clips that are given back and not in the real ones; for simulated
         faces, whose factors it learns first. See :meth:`g3an.evaluation.factors.Seen.unlike`.
@@ -179,7 +180,8 @@ class TrainConfig:
         own statistics are then those that it learned with, and are not estimated anew when it is saved.
     allotted
         Whether codes are not read from clips but drawn from N(0, 1), each draw giving back the clip that falls to it.
-        For sets of few people, between whose codes there is much room: see :mod:`g3an.allotment`.
+        For sets of few people, between whose codes there is much room: see :mod:`g3an.allotment`. With ``mirror`` a
+        number of z_m says which clips are mirrored.
     augment
         What is done to real and generated clips alike before they are judged, of :data:`AUGMENTATIONS`; empty, as in
         the released code, does nothing. For sets of few clips.
@@ -294,7 +296,7 @@ class TrainConfig:
                     (f"together 4 (it is {self.together})", self.together == 4),
                     (f"a batch of a multiple of 8 (it is {self.batch})", self.batch % 8 == 0),
                     ("perception above 0", self.perception > 0),
-                    ("mirror false, since a mirrored person is another one", not self.mirror),
+                    ("mirror false, unless allotted, whose codes say the side", self.allotted or not self.mirror),
                 )
                 if not met
             ]

@@ -13,7 +13,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -444,6 +444,7 @@ class _Batch:
     first: int  # from this clip on the codes are those of the real clips, which are given back
     index: Tensor | None = None  # of the clips to be given back: the videos that they are from
     told: Tensor | None = None  # their known courses
+    mirrored: Tensor | None = None  # which of them were turned round
     looked_at: Tensor | None = None  # two frames of each, whose perceptual maps are compared
     shown: Tensor | None = None  # the frames that are made in a step without judges
     losses: dict[str, Tensor] = field(default_factory=dict)  # as they are logged
@@ -501,7 +502,8 @@ class _Run:
         torch.manual_seed(config.seed)
         self.generator = Generator(self.model)
         if begin is not None and not self.state:
-            self.origins = begin_from(self.generator, begin, begin_category)
+            sides = config.allotted and config.mirror
+            self.origins = begin_from(self.generator, begin, begin_category, sides)
         elif resume and not self.state and read_json(self.folder / "config.json").get("origins"):
             raise G3ANError(
                 f"{self.folder} was stopped before its first checkpoint: name what to begin from again (--from)."
@@ -559,7 +561,9 @@ class _Run:
             else:
                 self.heard = state.get("z_a_heard", of_people if "encoder" in state else self.heard)
             if not state or "encoder" not in state:
-                encoder.fit(self.data, config.seed)
+                filmed = copy(self.data)
+                filmed.mirror = False  # what people look like, and where they move, as they were filmed
+                encoder.fit(filmed, config.seed)
         self.optimiser_e = torch.optim.Adam(
             [{"params": [weight], "lr": _rate_of(name)} for name, weight in self.encoder.named_parameters()],
             betas=config.betas,
@@ -738,7 +742,7 @@ class _Run:
         c_read = None if batch.c_real is None else batch.c_real[first:]
         if self.allotment is not None:
             drawn = self.allotment.draw(index, noise, share, batch.step + PULLED_STEPS * self.pulled)
-            z_a, z_m, given = (part.to(accelerator.device) for part in drawn)
+            z_a, z_m, given, batch.mirrored = (part.to(accelerator.device) for part in drawn)
             batch.real = torch.cat([batch.real[:first], given])
         else:
             if self.follower is not None:
@@ -763,6 +767,9 @@ class _Run:
         real, told = batch.real[batch.first :], batch.told
         if batch.shown is not None:
             real, told = real[:, :, batch.shown], None if told is None else told[:, :, batch.shown]
+        if batch.mirrored is not None:  # both are compared as they were filmed, as the encoder knows people
+            turned = batch.mirrored[:, None, None, None, None]
+            real, made = (torch.where(turned, videos.flip(4), videos) for videos in (real, made))
         return _lost(
             self.accelerator.unwrap_model(self.encoder), batch.index, batch.looked_at, self.perception, self.reader,
             self.follower, self.config, batch.losses, real, made, told,

@@ -47,14 +47,8 @@ def widen(narrow: Generator, seed: int = 0) -> Generator:
     G3ANError
         ``narrow`` still computes its spectral norms.
     """
-    if any(".parametrizations." in name for name in narrow.state_dict()):
-        raise G3ANError("Only a generator whose spectral norms are folded in can be widened; load it from its weights.")
     random = torch.Generator().manual_seed(seed)
-    values = {**narrow.config.to_dict(), "widths": [2 * width for width in narrow.config.widths]}
-    appendix = ModelConfig.from_preset("appendix")
-    if tuple(values["widths"]) == appendix.widths:
-        values["preset"] = appendix.preset
-    wide = Generator(ModelConfig.from_dict(values), spectral_norm=False)
+    wide = _twice_as_wide(narrow)
     state = {name: value.cpu() for name, value in narrow.state_dict().items()}
     expected = wide.state_dict()
     for path, module in narrow.named_modules():
@@ -77,6 +71,83 @@ def widen(narrow: Generator, seed: int = 0) -> Generator:
             state[name] = state[name].repeat_interleave(2)
     wide.load_state_dict(state)
     return wide.eval()
+
+
+@torch.no_grad()
+def widen_to_sides(narrow: Generator) -> Generator:
+    """A generator of twice the widths, of which one half makes ``narrow``'s videos and the other their mirror images.
+
+    The halves do not heed each other, but in F-SA, and nothing says yet which of them shows: pictures are the mean of
+    both before their tanh. A transposed convolution with mirrored kernels makes of mirrored features mirrored ones, so
+    what is left to learn is which half a code asks for.
+
+    Parameters
+    ----------
+    narrow
+        As for :func:`widen`.
+
+    Returns
+    -------
+    Generator
+        As of :func:`widen`; of each stream's channels the first half are ``narrow``'s, the second those in the mirror.
+
+    Raises
+    ------
+    G3ANError
+        As :func:`widen`.
+    """
+    wide = _twice_as_wide(narrow)
+    state = {name: value.cpu() for name, value in narrow.state_dict().items()}
+    expected = wide.state_dict()
+    for path, module in narrow.named_modules():
+        if not isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
+            continue
+        name = f"{path}.weight"
+        ins, outs = (0, 1) if isinstance(module, nn.ConvTranspose3d) else (1, 0)
+        # Where G_S and G_V meet, the halves of each of the two lie side by side.
+        fused = 2 if "S" in narrow.config.streams else 1
+        reads_both = path == "to_rgb" or path.startswith("attention.") or path.endswith(".conv_v.0.0")
+        here = state[name]
+        sides = (here, here.flip(4))
+        halves = [_in_half(side, ins, fused if reads_both else 1, k) for k, side in enumerate(sides)]
+        if expected[name].shape[ins] == here.shape[ins]:  # codes come into both halves
+            halves = list(sides)
+        if path == "to_rgb":
+            state[name] = sum(halves) / 2
+            continue
+        gives_both = fused if path.startswith("attention.") and path.endswith(".h") else 1
+        state[name] = _side_by_side(halves, outs, gives_both)
+        if f"{path}.bias" in state and path.startswith("attention."):
+            state[f"{path}.bias"] = _side_by_side([state[f"{path}.bias"]] * 2, 0, gives_both)
+    for name, value in expected.items():
+        if value.dim() == 1 and len(value) == 2 * len(state[name]):
+            state[name] = state[name].repeat(2)
+    wide.load_state_dict(state)
+    return wide.eval()
+
+
+def _twice_as_wide(narrow: Generator) -> Generator:
+    """With new weights, to be replaced."""
+    if any(".parametrizations." in name for name in narrow.state_dict()):
+        raise G3ANError("Only a generator whose spectral norms are folded in can be widened; load it from its weights.")
+    values = {**narrow.config.to_dict(), "widths": [2 * width for width in narrow.config.widths]}
+    appendix = ModelConfig.from_preset("appendix")
+    if tuple(values["widths"]) == appendix.widths:
+        values["preset"] = appendix.preset
+    return Generator(ModelConfig.from_dict(values), spectral_norm=False)
+
+
+def _in_half(weight: Tensor, dim: int, parts: int, half: int) -> Tensor:
+    """Twice as long along ``dim``: in each of its equal ``parts`` zeros take the place of the other half."""
+    zeros = torch.zeros_like(weight.chunk(parts, dim)[0])
+    pairs = [(part, zeros) if half == 0 else (zeros, part) for part in weight.chunk(parts, dim)]
+    return torch.cat([one for pair in pairs for one in pair], dim)
+
+
+def _side_by_side(halves: list[Tensor], dim: int, parts: int) -> Tensor:
+    """Of each of the equal ``parts`` along ``dim`` that of the one, then that of the other."""
+    pairs = zip(*(half.chunk(parts, dim) for half in halves), strict=True)
+    return torch.cat([one for pair in pairs for one in pair], dim)
 
 
 def _from_two(weight: Tensor, ins: int, unlike: float, random: torch.Generator) -> Tensor:

@@ -42,7 +42,8 @@ def test_each_person_owns_an_equal_share_of_the_draws(allotment, data):
 
 def test_draws_fall_to_the_person_asked_for_and_stay_normal(allotment, data):
     index = torch.arange(len(data)).repeat(40)
-    z_a, z_m, clips = allotment.draw(index, torch.Generator().manual_seed(1))
+    z_a, z_m, clips, mirrored = allotment.draw(index, torch.Generator().manual_seed(1))
+    assert not mirrored.any() and mirrored.shape == (len(index),)
     assert z_a.shape == (len(index), 128) and z_m.shape == (len(index), 10)
     assert clips.shape == (len(index), 3, 16, 64, 64) and clips.min() >= -1 and clips.max() <= 1
     looks = z_a[:, : allotment.people.shape[1]]
@@ -56,7 +57,7 @@ def test_draws_fall_to_the_person_asked_for_and_stay_normal(allotment, data):
 
 def test_the_clip_is_the_window_that_the_code_falls_to(allotment, data):
     index = torch.tensor([5, 5, 9])
-    _, z_m, clips = allotment.draw(index, torch.Generator().manual_seed(2))
+    _, z_m, clips, _ = allotment.draw(index, torch.Generator().manual_seed(2))
     for i, z, clip in zip(index.tolist(), z_m, clips, strict=True):
         assert torch.equal(clip, data.clip(i, allotment.window(i, z))["video"])
 
@@ -93,7 +94,7 @@ def test_the_first_number_says_when_in_a_movement_that_does_not_come_again():
 
 def test_draws_are_pulled_towards_their_codes_at_first(allotment, data):
     index = torch.arange(len(data))
-    (a_0, m_0, early), (a_1, m_1, late) = (
+    (a_0, m_0, early, _), (a_1, m_1, late, _) = (
         allotment.draw(index, torch.Generator().manual_seed(5), step=step) for step in (0, 10**6)
     )
     assert torch.equal(early, late), "the same windows"
@@ -189,12 +190,59 @@ def test_a_movement_that_does_not_come_again_is_seen_from_wherever_there_are_fra
 
 def test_clips_that_are_given_back_have_the_pace_of_their_codes(paced):
     index = torch.arange(len(paced.data))
-    (_, early, soon), (_, late, clips) = (
+    (_, early, soon, _), (_, late, clips, _) = (
         paced.draw(index, torch.Generator().manual_seed(7), step=step) for step in (0, PULLED_STEPS)
     )
     assert torch.equal(early[:, 2], late[:, 2]) and torch.equal(soon, clips), "what says the pace is not pulled"
     for i, z, clip in zip(index.tolist(), late, clips, strict=True):
         assert torch.equal(clip, paced.data.clip_of(i, paced.frames(i, z))["video"])
+
+
+@pytest.mark.parametrize(("steps", "side"), [((1,), 2), ((1, 2), 3)])
+def test_a_number_of_z_m_says_which_clips_are_mirrored(steps, side):
+    data = open_dataset("shapes", length=16, steps=steps, mirror=True)
+    torch.manual_seed(0)
+    filmed = open_dataset("shapes", length=16, steps=steps)
+    encoder = Encoder(ModelConfig.from_preset("small", classes=tuple(data.classes)), data.subjects)
+    both = Allotment(encoder.fit(filmed, count=160), data)
+    index = torch.arange(len(data)).repeat(4)
+    for step in (0, PULLED_STEPS):
+        _, z_m, clips, mirrored = both.draw(index, torch.Generator().manual_seed(3), step=step)
+        assert torch.equal(mirrored, z_m[:, side] > 0) and 0.4 < mirrored.float().mean() < 0.6
+        assert z_m[:, side].std() == pytest.approx(1, abs=0.15), "what says the side is not pulled"
+        assert (z_m[:, side + 1 :].std() < 0.5) == (step == 0)
+        for i, z, clip, turned in zip(index.tolist(), z_m, clips, mirrored.tolist(), strict=True):
+            seen = clip.flip(3) if turned else clip
+            assert torch.equal(seen, data.clip_of(i, both.frames(i, z))["video"])
+    at = Allotment(encoder, open_dataset("shapes", length=16, steps=steps))
+    assert at.turns == both.turns and at.often == both.often, "turns and movement are those of what was filmed"
+
+
+def test_mirrored_clips_are_compared_as_they_were_filmed(tmp_path, monkeypatch):
+    fit, seen, fitted = Encoder.fit, [], []
+
+    def few(encoder, data, seed):
+        fitted.append(data.mirror)
+        return fit(encoder, data, seed, count=160)
+
+    monkeypatch.setattr(Encoder, "fit", few)
+    draw, lost = Allotment.draw, Encoder.lost
+    monkeypatch.setattr(Allotment, "draw", lambda *given: seen.append(draw(*given)) or seen[-1])
+    compared = []
+    monkeypatch.setattr(
+        Encoder, "lost", lambda encoder, real, made, index: compared.append(real) or lost(encoder, real, made, index)
+    )
+    config = TrainConfig.from_profile(
+        "smoke", steps=2, batch=8, together=4, perception=1.0, reconstruction=5.0, reconstruction_alone=1,
+        allotted=True, clip_steps=(1,), mirror=True, sample_every=2,
+    )  # fmt: skip
+    train(tmp_path, "shapes", None, MODEL, config, progress=False, device="cpu")
+    assert fitted == [False] and len(seen) == len(compared) == 2
+    for (*_, clips, mirrored), real in zip(seen, compared, strict=True):
+        assert mirrored.any() and not mirrored.all()
+        filmed = torch.where(mirrored[:, None, None, None, None], clips.flip(4), clips)
+        where = [min((filmed[:, :, t] - real[:, :, k]).abs().max() for t in range(16)) for k in range(real.shape[2])]
+        assert max(where) == 0
 
 
 def test_processes_take_their_parts_of_one_draw(allotment):

@@ -254,6 +254,10 @@ def test_a_card_says_what_of_z_a_was_known():
     paced = TrainConfig.from_profile("faces", reading=0.0, allotted=True, clip_steps=(1, 2, 3)).to_dict()
     (line,) = cards._gave_back(100, paced)
     assert "the clip begins, the third how fast it goes, from step 1 to 3; nothing heeds the rest" in line
+    (line,) = cards._gave_back(100, paced | {"mirror": True})
+    assert "from step 1 to 3, the fourth whether it is mirrored; nothing heeds the rest" in line
+    (line,) = cards._gave_back(100, paced | {"mirror": True, "clip_steps": [1]})
+    assert "the clip begins, the third whether it is mirrored; nothing heeds the rest" in line
     (learned,) = cards._gave_back(100, TrainConfig.from_profile("faces").to_dict())
     followed = {"following": 0.3, "reading": 0.5, "flicker": 1.0, "movement": 2.0}
     (line,) = cards._gave_back(100, TrainConfig.from_profile("faces", **followed).to_dict())
@@ -270,7 +274,9 @@ def test_a_card_says_what_became_of_the_weights_before_it():
     training = TrainConfig.from_profile("faces").to_dict()
     origin = {"weights_hash": "a" * 64, "steps": 7, "clips_seen": 56, "training_seconds": 60.0, "training": training}
     held = origin | {"dataset": "mug-sim", "category": "happy"}
-    plain, line, bare, wide = cards._origins([origin, held, {"weights_hash": "b" * 64}, origin | {"widths": [4, 2]}])
+    others = [{"weights_hash": "b" * 64}, origin | {"widths": [4, 2]}, origin | {"widths": [4, 2], "sides": True}]
+    plain, line, bare, wide, both = cards._origins([origin, held, *others])
+    assert "(streams 4, 2 wide: each channel got a second one, which made its mirror image, `g3an/wid" in both
     assert bare == "- **Stage 3 before it**: weights bbbbbbbbbbbb, whose card says nothing of a training."
     assert plain.startswith("- **Stage 1 before it**") and line.startswith("- **Stage 2 before it**")
     assert "weights aaaaaaaaaaaa (of mug-sim, c held at happy: the norms took over what it added), trained" in line

@@ -13,7 +13,7 @@ from g3an.config import ModelConfig
 from g3an.errors import G3ANError
 from g3an.generator import Generator
 from g3an.training import recompute_statistics
-from g3an.widening import is_twice_as_wide, widen
+from g3an.widening import is_twice_as_wide, widen, widen_to_sides
 
 NARROW = (16, 8, 8, 4, 4)
 
@@ -78,6 +78,55 @@ def test_training_begins_from_half_the_widths(tmp_path: Path) -> None:
         assert torch.allclose(wide(*codes()), generator(*codes()), atol=5e-3)
 
 
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"attention_after": ()},
+        {"attention_after": (1,), "attention_parts": ("T",)},
+        {"attention_after": (), "conv_mode": "2p1d"},
+        {"attention_after": (), "streams": ("T",), "conv_mode": "3d"},
+    ],
+)
+def test_one_half_makes_the_videos_and_the_other_their_mirror_images(shape: dict[str, Any]) -> None:
+    generator = narrow(**shape)
+    for name, value in generator.named_parameters():
+        if name.endswith((".f.weight", ".f.bias")):
+            value.data.zero_()  # attention to all alike: else the halves heed what each other looks at
+    wide = widen_to_sides(generator)
+    with torch.no_grad():
+        plain, both = generator(*codes()).atanh(), wide(*codes()).atanh()
+        assert torch.allclose(both, (plain + plain.flip(4)) / 2, atol=2e-5)
+        assert (plain - plain.flip(4)).std() > 0.01, "they have a left and a right"
+        fused = 2 if "S" in generator.config.streams else 1
+        for half, side in ((0, plain), (1, plain.flip(4))):
+            alone = wide.to_rgb.weight.clone()
+            alone.unflatten(1, (fused, 2, -1))[:, :, 1 - half] = 0
+            seen = torch.conv3d(wide.features(*codes())["G3_4"], 2 * alone, wide.to_rgb.bias, padding=(0, 1, 1))
+            assert torch.allclose(seen, side, atol=2e-5)
+
+
+def test_training_of_both_sides_begins_from_both(tmp_path: Path) -> None:
+    generator = narrow(attention_after=())
+    path = save_generator(tmp_path / "narrow", generator, {"steps": 7}, dtype=torch.float32)[-1]
+    trained = {"steps": 7, "training": {"mirror": True, "allotted": True}}
+    knowing = save_generator(tmp_path / "knowing", generator, trained, dtype=torch.float32)[-1]
+
+    def begun(path: Path, sides: bool) -> tuple[Generator, dict[str, Any]]:
+        wide = Generator(ModelConfig.from_preset("small", classes=("left", "right"), attention_after=(),
+                                                 widths=tuple(2 * width for width in NARROW)))  # fmt: skip
+        (origin,) = begin_from(wide, path, None, sides)
+        return fold_spectral_norm(wide).eval(), origin
+
+    wide, origin = begun(path, True)
+    assert origin["sides"] is True and origin["widths"] == list(NARROW)
+    halves = wide.get_parameter("to_rgb.weight").unflatten(1, (2, 2, -1))
+    assert torch.allclose(halves[:, :, 0], halves[:, :, 1].flip(-1)) and halves.std() > 0
+    for plain, origin in (begun(path, False), begun(knowing, True)):
+        assert "sides" not in origin and origin["widths"] == list(NARROW)
+        halves = plain.get_parameter("to_rgb.weight").unflatten(1, (2, 2, -1))
+        assert not torch.allclose(halves[:, :, 0], halves[:, :, 1].flip(-1))
+
+
 def test_two_channels_learn_apart() -> None:
     wide = widen(narrow(attention_after=()))
     wide(*codes()).square().mean().backward()
@@ -91,3 +140,5 @@ def test_two_channels_learn_apart() -> None:
 def test_norms_must_be_folded_in() -> None:
     with pytest.raises(G3ANError, match="Only a generator whose spectral norms are folded in can be widened"):
         widen(Generator(ModelConfig.from_preset("small", widths=NARROW)))
+    with pytest.raises(G3ANError, match="Only a generator whose spectral norms are folded in can be widened"):
+        widen_to_sides(Generator(ModelConfig.from_preset("small", widths=NARROW)))

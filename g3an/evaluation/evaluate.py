@@ -66,10 +66,13 @@ def evaluate(
     steps = trained_steps(generator) if step is None else (step,)
     whose: Split = split or ("test" if dataset in SETS else "all")
     length = generator.frame_count()
-    data = open_dataset(dataset, root, split=whose, length=length, steps=steps, seed=seed, cached=cached)
+    mirrored = trained_mirrored(generator)
+    data = open_dataset(
+        dataset, root, split=whose, length=length, steps=steps, mirror=mirrored, seed=seed, cached=cached
+    )  # fmt: skip
     protocol = Protocol(
         dataset, str(whose), chosen.name, chosen.hash, clips=clips, length=length,
-        step=steps if len(steps) > 1 else steps[0], normalisation=chosen.normalisation, seed=seed,
+        step=steps if len(steps) > 1 else steps[0], normalisation=chosen.normalisation, seed=seed, mirrored=mirrored,
     )  # fmt: skip
     cache = Path(cache) if cache else default_cache()
     real, people = real_features(chosen, data, clips, cache, progress)
@@ -111,6 +114,11 @@ def trained_steps(generator: Any) -> tuple[int, ...]:
     """
     card = getattr(generator, "card", {})
     return tuple(sorted(set(card.get("training", {}).get("clip_steps") or [1])))
+
+
+def trained_mirrored(generator: Any) -> bool:
+    """Whether a network's training clips were mirrored at random; not, where no card says so."""
+    return bool(getattr(generator, "card", {}).get("training", {}).get("mirror"))
 
 
 def real_features(

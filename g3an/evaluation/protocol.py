@@ -41,6 +41,8 @@ class Protocol:
         Generated clips, and as many real ones.
     length, step
         Frames of a clip, and from one to the next in the video: several where real clips come at one of these each.
+    mirrored
+        Whether every second real clip, by chance, is a mirror image.
     window
         ``random``: a real clip begins anywhere in its video; ``centre``: in its middle.
     resolution, resize
@@ -70,6 +72,7 @@ class Protocol:
     seed: int = 0
     subset_seed: int = 0
     version: int = VERSION
+    mirrored: bool = False
 
     def __post_init__(self) -> None:
         steps = (self.step,) if isinstance(self.step, int) else self.step
@@ -84,7 +87,7 @@ class Protocol:
     @property
     def key(self) -> str:
         """Twelve hexadecimal digits that two protocols share only when they are the same."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:12]
 
     def differences(self, other: Protocol) -> dict[str, tuple[Any, Any]]:
         """Fields in which two protocols differ, with both values."""
@@ -92,8 +95,8 @@ class Protocol:
         return {name: (value, theirs[name]) for name, value in mine.items() if theirs[name] != value}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, for JSON."""
-        return asdict(self)
+        """Plain types, for JSON; ``mirrored`` only where it is so: a protocol without it keeps its key."""
+        return {name: value for name, value in asdict(self).items() if name != "mirrored" or value}
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Protocol:
@@ -157,7 +160,9 @@ class Measurement:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for JSON; numbers rounded to six digits, beyond which machines differ."""
-        content = asdict(self) | {"warnings": list(self.warnings), "protocol_key": self.protocol.key}
+        content = asdict(self) | {
+            "warnings": list(self.warnings), "protocol": self.protocol.to_dict(), "protocol_key": self.protocol.key,
+        }  # fmt: skip
         return {name: float(f"{x:.6g}") if isinstance(x, float) else x for name, x in content.items()}
 
     @classmethod
@@ -198,7 +203,7 @@ def table(measurements: Sequence[Measurement]) -> str:
     data = f"{first.protocol.dataset}{' (simulated)' if first.simulated else ''}, {first.protocol.split} people"
     steps = first.protocol.step
     at = f"step {steps}" if isinstance(steps, int) else f"steps {', '.join(map(str, steps))}"
-    pace = f"{first.protocol.length} frames at {at}"
+    pace = f"{first.protocol.length} frames at {at}{', mirrored at random' if first.protocol.mirrored else ''}"
     lines += ["", f"Protocol {first.protocol.key}: {data}, clips of {pace}, extractor {first.protocol.extractor}."]
     if any(entry.metric == "FID" for entry in measurements):
         lines.append(f"- {_whose_fid(first.protocol.extractor)}")

@@ -26,7 +26,7 @@ from g3an.errors import G3ANError
 from g3an.evaluation import factors, lids, looks, strength
 from g3an.evaluation.actions import IN_ACTION, REAL_CLIPS, ActionReader, action_probe, where_it_moves
 from g3an.evaluation.codes import FaceReader, Reader, measure_codes
-from g3an.evaluation.evaluate import evaluate, trained_steps
+from g3an.evaluation.evaluate import evaluate, trained_mirrored, trained_steps
 from g3an.evaluation.extractors import Extractor, extractors_of, open_extractor
 from g3an.evaluation.factors import load_factors
 from g3an.evaluation.ladder import features, ladders, two_windows
@@ -157,12 +157,12 @@ def _measured(entry: Mapping[str, Any]) -> bool:
 
 
 def training_clips(generator: Any, dataset: str, root: str | Path | None = None) -> ClipDataset:
-    """What a network was trained on, with its frame steps: the people that its card says (train people of simulated
-    sets and everyone of others, where it says nothing), and those drawn beyond the set."""
+    """What a network was trained on, with its frame steps, and mirrored if it was: the people that its card says (train
+    people of simulated sets and everyone of others, where it says nothing), and those drawn beyond the set."""
     split: Split = "all" if _met_everyone(generator, dataset) else "train"
     return open_dataset(
         dataset, root, split=split, extra_people=_extra_people(generator, dataset), length=generator.frame_count(),
-        steps=trained_steps(generator),
+        steps=trained_steps(generator), mirror=trained_mirrored(generator),
     )  # fmt: skip
 
 
@@ -178,10 +178,14 @@ def _met_everyone(generator: Any, dataset: str) -> bool:
 
 
 def fresh_clips(generator: Any, dataset: str, root: str | Path | None = None) -> ClipDataset | None:
-    """Clips of people that it was not trained on, with its frame steps; None where it was trained on everyone."""
+    """Clips of people that it was not trained on, at the same steps and mirrored likewise; None where it was trained on
+    everyone."""
     if _met_everyone(generator, dataset):
         return None
-    return open_dataset(dataset, root, split="test", length=generator.frame_count(), steps=trained_steps(generator))
+    return open_dataset(
+        dataset, root, split="test", length=generator.frame_count(), steps=trained_steps(generator),
+        mirror=trained_mirrored(generator),
+    )  # fmt: skip
 
 
 def reader_of(generator: Any, root: str | Path | None = None) -> Reader:
@@ -366,7 +370,7 @@ def measure_memory(
     extractor
         Of the features.
     windows
-        Of each video at each of its frame steps, spread over it.
+        Of each video at each of its frame steps, spread over it; mirrored ones, too, where the clips are.
 
     Returns
     -------
@@ -401,9 +405,10 @@ def measure_memory(
             # Where there are frames enough for no step, the clip raises, naming the video.
             enough = {step: last for step, last in lasts.items() if last >= 0} or {data.steps[0]: 0}
             for step, start in sorted({(step, round(x * last)) for step, last in enough.items() for x in spread}):
-                waiting.append(data.clip(index, start, step)["video"])
-                who.append(data.subjects[index])
-                if len(waiting) == 64:
+                for flip in (False, True)[: 1 + data.mirror]:
+                    waiting.append(data.clip(index, start, step, flip)["video"])
+                    who.append(data.subjects[index])
+                if len(waiting) >= 64:
                     look()
         look()
         return torch.cat(pixels), torch.cat(seen), who

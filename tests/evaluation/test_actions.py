@@ -165,6 +165,11 @@ def test_the_two_pictures_see_one_thing_each():
     assert where_it_moves(drawn(5, 1, 0.9)[None]) == pytest.approx(moves.ravel()[None], abs=1e-3), "whoever it is"
     assert np.allclose(what_stays(clip), what_stays(torch.cat([clip[:, :, 8:], clip[:, :, :8]], 2)))
     assert np.abs(what_stays(clip) - what_stays(drawn(5, 1, 0.9)[None])).max() > 0.2
+    assert what_stays(clip).shape == (1, 384)
+    lopsided = clip.clone()
+    lopsided[..., :20] = 0.3
+    assert np.abs(what_stays(lopsided) - what_stays(clip)).max() > 0.1
+    assert np.allclose(what_stays(lopsided.flip(4)), what_stays(lopsided)), "a mirrored person is the same one"
 
 
 def moving(colour: float, height: int, wall: float = 0.5, backwards: bool = False) -> Tensor:
@@ -236,7 +241,7 @@ def bending(people: int, clips: int = 12) -> tuple[np.ndarray, np.ndarray, np.nd
     """What stays of people whose colour differs in one place, and who stand or bend in another."""
     random = np.random.default_rng(0)
     who = np.repeat([f"p{k}" for k in range(people)], clips)
-    stays = 0.02 * random.standard_normal((len(who), 768))
+    stays = 0.02 * random.standard_normal((len(who), 384))
     stays[:, :20] += np.repeat(random.uniform(-1, 1, (people, 20)), clips, 0)
     stays[:, 400:500] += random.uniform(-1, 1, (len(who), 1))
     return stays, np.zeros(len(who), int), who
@@ -288,6 +293,12 @@ def test_cards_measure_weizmann_at_the_pace_of_the_training(monkeypatch):
     data = Filmed()
     assert cards.measured(conditional, data, [3, 1]) == "measured"  # type: ignore[arg-type]
     assert seen[0].steps == (1, 3) and not seen[0].mirror and data.steps == (2,) and data.mirror
+    conditional.card = {"training": {"mirror": True}}
+    cards.measured(conditional, data, [1])  # type: ignore[arg-type]
+    assert seen[1].mirror
+    conditional.card = {"training": {"mirror": False}}
+    cards.measured(conditional, data, [1])  # type: ignore[arg-type]
+    assert not seen[2].mirror
     assert cards.measured(SimpleNamespace(config=SimpleNamespace(conditional=False)), data, [1]) is None  # type: ignore[arg-type]
     data.name = "shapes"
     assert cards.measured(conditional, data, [1]) is None  # type: ignore[arg-type]

@@ -74,6 +74,17 @@ def test_real_clips_have_the_pace_of_the_training(generator, tmp_path, monkeypat
     assert run(generator, tmp_path, clips=16, step=1)[0].protocol.step == 1
 
 
+def test_real_clips_are_mirrored_if_those_of_the_training_were(generator, tmp_path, monkeypatch):
+    assert not run(generator, tmp_path, clips=16)[0].protocol.mirrored, "no card says"
+    monkeypatch.setattr(generator, "card", {"name": "tiny", "training": {"mirror": True}})
+    found = run(generator, tmp_path, clips=16)
+    assert found[0].protocol.mirrored
+    data = open_dataset("shapes", length=16, mirror=True)
+    real = torch.stack([data.epoch(0, 16)[k]["video"] for k in range(16)])
+    made = module.generate(generator, module.sample_codes(generator.config, 16, 0))
+    assert found[0].value == pytest.approx(fid(look(real)[0], look(made)[0]), rel=1e-5)
+
+
 def test_what_a_reader_has_to_know_is_said(generator, tmp_path):
     found = run(generator, tmp_path, replace(STUB, name="factors"), clips=16)
     assert "factors learned to read simulated faces only; its features say little of shapes." in found[0].warnings

@@ -35,6 +35,12 @@ def test_a_protocol_and_a_number_survive_json():
     assert Protocol.from_dict(json.loads(json.dumps(WRITTEN.to_dict()))) == WRITTEN
     paced = replace(WRITTEN, step=(1, 2, 3))
     assert Protocol.from_dict(json.loads(json.dumps(paced.to_dict()))) == paced
+    assert "mirrored" not in WRITTEN.to_dict(), "protocols from before it was a field keep their keys"
+    turned = replace(WRITTEN, mirrored=True)
+    assert Protocol.from_dict(json.loads(json.dumps(turned.to_dict()))) == turned
+    mirrored = replace(number(), protocol=turned)
+    assert Measurement.from_dict(json.loads(json.dumps(mirrored.to_dict()))).protocol == turned
+    assert ", mirrored at random," in table([mirrored]) and "mirrored" not in table([number()])
     again = Measurement.from_dict(json.loads(json.dumps(number().to_dict())))
     assert again == replace(number(), value=3.14159)
 

@@ -192,6 +192,13 @@ def test_a_network_that_repeats_its_clips_is_seen(monkeypatch):
     paced = open_dataset("shapes", length=16, steps=(1, 2, 3))  # of 32 frames: too short for the last
     both = stored.measure_memory(network, paced, None, extractor, samples=24, windows=1, progress=False)
     assert both["training_windows"] == 2 * len(paced)
+    turned = torch.stack([data.clip(k, 0, flip=True)["video"] for k in range(24)])
+    monkeypatch.setattr(stored, "generate", lambda _, codes: turned[: len(codes)])
+    for mirror in (False, True):
+        known = open_dataset("shapes", length=16, mirror=mirror)
+        found = stored.measure_memory(network, known, None, extractor, samples=24, windows=1, progress=False)
+        assert (found["pixels"]["generated"][2] == 0) == mirror
+        assert found["training_windows"] == (1 + mirror) * len(data)
     assert "clips of people" not in page.memory(repeats)[0] and "24 samples" in page.memory(repeats)[0]
 
 
@@ -221,12 +228,19 @@ def test_a_sweep_is_told_by_its_mean_and_spread():
      ("prepared", "train", "train", "test")],
 )  # fmt: skip
 def test_memory_compares_with_whom_a_network_met(dataset, split, learned, fresh, monkeypatch):
-    opened = []
-    monkeypatch.setattr(stored, "open_dataset", lambda *names, split, **_: opened.append((*names, split)))
+    opened, mirrored = [], []
+    monkeypatch.setattr(
+        stored, "open_dataset",
+        lambda *names, split, mirror, **_: (opened.append((*names, split)), mirrored.append(mirror)),
+    )  # fmt: skip
     network = SimpleNamespace(card={"training": {"split": split}}, frame_count=lambda: 16)
     stored.training_clips(network, dataset, "where")
     stored.fresh_clips(network, dataset, "where")
-    assert opened == [(dataset, "where", part) for part in (learned, fresh) if part]
+    assert opened == [(dataset, "where", part) for part in (learned, fresh) if part] and not any(mirrored)
+    network.card["training"]["mirror"] = True
+    stored.training_clips(network, dataset, "where")
+    stored.fresh_clips(network, dataset, "where")
+    assert mirrored[len(opened) // 2 :] == [True] * (len(opened) // 2)
 
 
 def test_a_factor_that_never_varies_has_an_empty_row():
