@@ -243,7 +243,7 @@ def bending(people: int, clips: int = 12) -> tuple[np.ndarray, np.ndarray, np.nd
     who = np.repeat([f"p{k}" for k in range(people)], clips)
     stays = 0.02 * random.standard_normal((len(who), 384))
     stays[:, :20] += np.repeat(random.uniform(-1, 1, (people, 20)), clips, 0)
-    stays[:, 400:500] += random.uniform(-1, 1, (len(who), 1))
+    stays[:, 200:300] += random.uniform(-1, 1, (len(who), 1))
     return stays, np.zeros(len(who), int), who
 
 
