@@ -8,6 +8,8 @@ other, at random, which changes no video but gives them different gradients.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -51,11 +53,8 @@ def widen(narrow: Generator, seed: int = 0) -> Generator:
     wide = _twice_as_wide(narrow)
     state = {name: value.cpu() for name, value in narrow.state_dict().items()}
     expected = wide.state_dict()
-    for path, module in narrow.named_modules():
-        if not isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
-            continue
+    for path, ins, outs in _convolutions(narrow):
         name = f"{path}.weight"
-        ins, outs = (0, 1) if isinstance(module, nn.ConvTranspose3d) else (1, 0)
         if path.startswith("attention.") and path.endswith((".f", ".g")):
             state[name] = _twice_as_many_products(state[name], random)
             state[f"{path}.bias"] = torch.cat([state[f"{path}.bias"], torch.zeros_like(state[f"{path}.bias"])])
@@ -99,11 +98,8 @@ def widen_to_sides(narrow: Generator) -> Generator:
     wide = _twice_as_wide(narrow)
     state = {name: value.cpu() for name, value in narrow.state_dict().items()}
     expected = wide.state_dict()
-    for path, module in narrow.named_modules():
-        if not isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
-            continue
+    for path, ins, outs in _convolutions(narrow):
         name = f"{path}.weight"
-        ins, outs = (0, 1) if isinstance(module, nn.ConvTranspose3d) else (1, 0)
         # Where G_S and G_V meet, the halves of each of the two lie side by side.
         fused = 2 if "S" in narrow.config.streams else 1
         reads_both = path == "to_rgb" or path.startswith("attention.") or path.endswith(".conv_v.0.0")
@@ -117,13 +113,22 @@ def widen_to_sides(narrow: Generator) -> Generator:
             continue
         gives_both = fused if path.startswith("attention.") and path.endswith(".h") else 1
         state[name] = _side_by_side(halves, outs, gives_both)
-        if f"{path}.bias" in state and path.startswith("attention."):
+        if path.startswith("attention."):
             state[f"{path}.bias"] = _side_by_side([state[f"{path}.bias"]] * 2, 0, gives_both)
     for name, value in expected.items():
         if value.dim() == 1 and len(value) == 2 * len(state[name]):
             state[name] = state[name].repeat(2)
     wide.load_state_dict(state)
     return wide.eval()
+
+
+def _convolutions(generator: Generator) -> Iterator[tuple[str, int, int]]:
+    """Where each is, and which dimensions of its weight are those of its inputs and of its outputs."""
+    for path, module in generator.named_modules():
+        if isinstance(module, nn.ConvTranspose3d):
+            yield path, 0, 1
+        elif isinstance(module, nn.Conv3d):
+            yield path, 1, 0
 
 
 def _twice_as_wide(narrow: Generator) -> Generator:
