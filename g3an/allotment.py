@@ -36,6 +36,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from g3an.config import number_of_side
 from g3an.data import ClipDataset
 from g3an.errors import G3ANError
 from g3an.reconstruction import Encoder
@@ -45,6 +46,8 @@ MOST_PULLED, PULLED_STEPS = 0.9, 4000
 SHORTEST_TURN, LIKE = 10, 0.66
 """Of a movement that comes again: windows that it takes at least; how far windows a turn apart may differ, as a share
 of what the least alike differ."""
+SEEN_BEYOND = 5
+"""Windows that must be seen beyond a turn for it to be found."""
 PHASES, AGAIN = 32, 3
 """Of a turn, at which people's movements are compared to find how far one is ahead of the other; and how often each
 person's is."""
@@ -65,12 +68,14 @@ class Allotment:
     encoder
         Fitted to ``data``: it knows what people look like on average.
     data
-        With several frame steps the one halfway between the least and the greatest tells turns and windows.
+        With several frame steps the one halfway between the least and the greatest tells turns and windows, or the
+        greatest below it at which the shortest video shows windows enough for a turn.
 
     Raises
     ------
     G3ANError
-        There are more people than their codes have room for, or a video is too short for a clip at that step.
+        There are more people than their codes have room for, z_m has fewer numbers than say something, or a video is
+        too short for a clip at the least step.
     """
 
     def __init__(self, encoder: Encoder, data: ClipDataset) -> None:
@@ -80,15 +85,18 @@ class Allotment:
                 f"allotted shares z_a out among {encoder.people.shape[1] + 1} people at the most; "
                 f"{data.name} has {people}. Train without it: then each has a code that is learned."
             )
-        self.step = (data.steps[0] + data.steps[-1]) // 2
-        self.side = 2 + (len(data.steps) > 1)
+        self.side = number_of_side(data.steps)
         """The number of z_m that says, where clips are mirrored, whether one is."""
-        self.windows = [data.count(i) - (data.length - 1) * self.step for i in range(len(data))]
-        if min(self.windows) < 1:
-            shortest = self.windows.index(min(self.windows))
-            raise G3ANError(f"{data.sources[shortest]} has {data.count(shortest)} frames, too few for {data.length} "
-                            f"frames at step {self.step}, which allotted tells turns by: name smaller clip_steps, or "
-                            f"leave it out with `g3an prepare`.")  # fmt: skip
+        heeded = self.side + data.mirror
+        if encoder.z_m_dim < heeded:
+            raise G3ANError(f"allotted needs {heeded} numbers of z_m to say when, how fast and which side; the network "
+                            f"has {encoder.z_m_dim}.")  # fmt: skip
+        data.require_lengths()
+        counts = [data.count(i) for i in range(len(data))]
+        most = (min(counts) - SHORTEST_TURN - SEEN_BEYOND) // (data.length - 1)
+        self.step = max(data.steps[0], min((data.steps[0] + data.steps[-1]) // 2, most))
+        """At which turns and windows are told."""
+        self.windows = [count - (data.length - 1) * self.step for count in counts]
         self.data, self.z_a_dim, self.z_m_dim = data, encoder.z_a_dim, encoder.z_m_dim
         self.who = encoder.who.cpu()
         self.people = F.normalize(encoder.codes_of_people().detach().cpu(), dim=1)
@@ -167,13 +175,13 @@ class Allotment:
         return z_a, z_m, torch.stack(clips), mirrored
 
     def window(self, i: int, z_m: Tensor) -> int:
-        """First frame of the window of video ``i`` that falls to ``z_m`` ``(10,)``, at the step halfway."""
+        """First frame of the window of video ``i`` that falls to ``z_m`` ``(10,)``, at :attr:`step`."""
         return window(z_m, self.windows[i], self.turns[i], self.starts[i], self.again[i])
 
     def frames(self, i: int, z_m: Tensor) -> list[int]:
         """Numbers of the frames of video ``i`` that fall to ``z_m`` ``(10,)``, as many as a clip has.
 
-        A movement that comes again begins as at the step halfway, whatever the step; one that does not is seen
+        A movement that comes again begins as at :attr:`step`, whatever its own; one that does not is seen
         from any place on from which the video has frames enough.
         """
         last, moments = self.data.count(i) - 1, range(self.data.length)
@@ -181,14 +189,15 @@ class Allotment:
             step, start = pace(z_m, self.data.steps), self.window(i, z_m)
             numbers = [start + step * moment for moment in moments]
             earlier = [self.turns[i] * max(0, math.ceil((n - last) / self.turns[i])) for n in numbers]
-            return [math.floor(n - turns + 0.5) for n, turns in zip(numbers, earlier, strict=True)]
+            # A turn that is known from other videos may be longer than this one.
+            return [max(0, math.floor(n - turns + 0.5)) for n, turns in zip(numbers, earlier, strict=True)]
         steps = self.data.length - 1
         span = min(math.floor(steps * pace(z_m, self.data.steps) + 0.5), last)
         start = window(z_m, last + 1 - span, last + 1 - span, 0.0, False)
         return [start + math.floor(span * moment / steps + 0.5) for moment in moments]
 
     def _change(self, i: int) -> float:
-        """Mean absolute change of a pixel of a video over the step halfway, above that of still ones, in [0, 2].
+        """Mean absolute change of a pixel of a video over :attr:`step` frames, above that of still ones, in [0, 2].
 
         A wall changes, too, by the camera's noise: half of all change where somebody waves with one hand.
         """

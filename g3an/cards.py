@@ -14,7 +14,7 @@ import torch
 
 from g3an.catalogue import display_name
 from g3an.checkpoints import WEIGHTS_FOLDER, load_generator
-from g3an.config import TrainConfig
+from g3an.config import TrainConfig, side_of
 from g3an.data import ClipDataset
 from g3an.data.faces.dataset import FaceDataset
 from g3an.data.faces.factors import APPEARANCE
@@ -343,8 +343,8 @@ def _gave_back(steps: int, training: dict[str, Any]) -> list[str]:
         steps_of = training["clip_steps"]
         fast = f", the third how fast it goes, from step {min(steps_of)} to {max(steps_of)}"
         pace = fast if len(steps_of) > 1 else ""
-        if training["mirror"]:
-            pace += f", the {'fourth' if pace else 'third'} whether it is mirrored"
+        if (side := side_of(training)) is not None:
+            pace += f", the {'third' if side == 2 else 'fourth'} whether it is mirrored"
         return [
             f"- **Giving clips back** ({alone:,} steps of it alone): codes are drawn from N(0, 1), and each draw gives "
             "back the clip that it falls to, a window of a person's video of the action (`g3an/allotment.py`): the "

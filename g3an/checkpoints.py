@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from g3an.config import ModelConfig
+from g3an.config import ModelConfig, side_of
 from g3an.errors import G3ANError
 from g3an.files import atomic_write, read_json, write_json
 from g3an.generator import Generator
@@ -203,7 +203,7 @@ def _load_exactly(network: nn.Module, tensors: dict[str, Tensor], source: str) -
 
 
 def begin_from(
-    generator: Generator, name_or_path: str | Path, category: str | None = None, sides: bool = False
+    generator: Generator, name_or_path: str | Path, category: str | None = None, side: int | None = None
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Give a generator, in place, the weights of another, to go on training from.
 
@@ -217,9 +217,9 @@ def begin_from(
         :func:`g3an.widening.widen`.
     category
         For an unconditional generator, the one at which a conditional one's c is held: see :func:`hold_category`.
-    sides
-        Whether the generator is to make mirrored videos, too, for codes that say so. Where it has twice the widths, and
-        the weights were not trained so themselves, half of its channels then begin as their mirror image: see
+    side
+        The number of z_m that is to say which videos are mirrored, if one is. Where the generator has twice the widths,
+        and the weights were not trained so themselves, half of its channels then begin as their mirror image: see
         :func:`g3an.widening.widen_to_sides`.
 
     Returns
@@ -234,7 +234,7 @@ def begin_from(
     ------
     G3ANError
         Weights that cannot be loaded, or of another configuration; a category that is missing, that the weights do not
-        have, or that the generator does not need held.
+        have, or that the generator does not need held; weights in which another number of z_m says the side.
     """
     other = load_generator(name_or_path)
     card: dict[str, Any] = other.card  # type: ignore[assignment]
@@ -255,10 +255,16 @@ def begin_from(
             )
         other = hold_category(other, category)
         origin["category"] = category
+    before = side_of(card.get("training", {}))
+    if side is not None and before is not None and side != before:
+        steps = "one frame step" if before < side else "several frame steps"
+        raise G3ANError(
+            f"Number {before + 1} of z_m says in {name_or_path} on which side somebody moves; in the network that is "
+            f"to be trained it would be number {side + 1}. Train with {steps} (clip_steps), as that one was."
+        )
     if is_twice_as_wide(generator.config, other.config):
         origin["widths"] = list(other.config.widths)
-        before = card.get("training", {})
-        if sides and not (before.get("mirror") and before.get("allotted")):
+        if side is not None and before is None:
             origin["sides"] = True
             other = widen_to_sides(other)
         else:

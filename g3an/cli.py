@@ -284,6 +284,10 @@ def evaluate(
     step: Annotated[
         int | None, typer.Option(min=1, help="From frame to frame of real clips; by default as in training.")
     ] = None,
+    mirror: Annotated[
+        bool | None,
+        typer.Option("--mirror/--no-mirror", help="Mirror real clips at random; by default as in training."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the real windows and of the codes.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Also write the numbers here, as JSON.")] = None,
 ) -> None:
@@ -296,7 +300,7 @@ def evaluate(
 
     _check_writable(out)
     network = open_extractor(extractor or extractors_of(dataset)[0], extractor_weights, extractor_sha256)
-    found = measure(load_generator(weights), dataset, network, root, clips=clips, step=step, seed=seed)
+    found = measure(load_generator(weights), dataset, network, root, clips=clips, step=step, mirror=mirror, seed=seed)
     _print(table(found))
     if out:
         write_json(out, [number.to_dict() for number in found])

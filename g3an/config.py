@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -145,8 +146,8 @@ class TrainConfig:
     reconstruction, reconstruction_alone
         Weight of giving back real clips from codes of their own (0, as in the paper: none); the first so many steps
         train with nothing else, and later ones make half of each batch from such codes. See
-        :mod:`g3an.reconstruction`. It needs ``together`` 4, the perceptual judge and, unless ``allotted``, no
-        mirroring.
+        :mod:`g3an.reconstruction`. It needs ``together`` 4, the perceptual judge and no mirroring, unless
+        ``allotted`` and without judges to the end.
     reading
         Weight of what a reader of expressions sees in clips that are given back and not in the real ones; for simulated
         faces, whose factors it learns first. See :meth:`g3an.evaluation.factors.Seen.unlike`.
@@ -296,7 +297,11 @@ class TrainConfig:
                     (f"together 4 (it is {self.together})", self.together == 4),
                     (f"a batch of a multiple of 8 (it is {self.batch})", self.batch % 8 == 0),
                     ("perception above 0", self.perception > 0),
-                    ("mirror false, unless allotted, whose codes say the side", self.allotted or not self.mirror),
+                    (
+                        "mirror false, unless allotted and reconstruction_alone at least steps, for judges compare "
+                        "clips of one side",
+                        not self.mirror or (self.allotted and self.reconstruction_alone >= self.steps),
+                    ),
                 )
                 if not met
             ]
@@ -340,6 +345,30 @@ class TrainConfig:
     def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
         """The inverse of :meth:`to_dict`."""
         return cls(**_checked(cls, values))
+
+
+def number_of_side(steps: Sequence[int]) -> int:
+    """The number of z_m, from 0, that says whether a clip is mirrored: the one after when and, if it varies, how fast.
+
+    Parameters
+    ----------
+    steps
+        Frame steps of the clips.
+    """
+    return 2 + (len(steps) > 1)
+
+
+def side_of(training: Mapping[str, Any]) -> int | None:
+    """The number of z_m that says on which side somebody moves, in a network of this training; None: none does.
+
+    Parameters
+    ----------
+    training
+        Settings by name, as a card keeps them. See :mod:`g3an.allotment`.
+    """
+    if not (training.get("allotted") and training.get("mirror")):
+        return None
+    return number_of_side(training.get("clip_steps", ()))
 
 
 CONV_MODES = ("1p2d", "2p1d", "3d")

@@ -47,6 +47,21 @@ def measure(generator: Any, rank: Callable[..., Effects] = rank_dimensions) -> R
     return found
 
 
+def effects(generator: Any, part: str, again: bool = False) -> Effects:
+    """How much each dimension of z_a or z_m changes the video: as it is known, else measured by :func:`measure`.
+
+    Parameters
+    ----------
+    part
+        ``appearance`` or ``motion``.
+    again
+        Measure this part in any case, and do not remember it.
+    """
+    if again:
+        return rank_dimensions(generator, part)
+    return (known(generator) or measure(generator))[part]
+
+
 def unranked(generator: Any) -> Ranking:
     """What stands in until a network is measured: dimensions in the order of their numbers, without effect."""
     widths = zip(PARTS, (generator.config.z_a_dim, generator.config.z_m_dim), strict=True)

@@ -34,7 +34,7 @@ from tqdm.auto import tqdm
 from g3an.allotment import PULLED_STEPS, Allotment
 from g3an.augment import augment
 from g3an.checkpoints import begin_from, load_generator, read_state, save_generator, write_state
-from g3an.config import ModelConfig, TrainConfig
+from g3an.config import ModelConfig, TrainConfig, side_of
 from g3an.data import ClipDataset, open_dataset
 from g3an.data.faces.dataset import FaceDataset
 from g3an.data.faces.factors import APPEARANCE
@@ -502,8 +502,7 @@ class _Run:
         torch.manual_seed(config.seed)
         self.generator = Generator(self.model)
         if begin is not None and not self.state:
-            sides = config.allotted and config.mirror
-            self.origins = begin_from(self.generator, begin, begin_category, sides)
+            self.origins = begin_from(self.generator, begin, begin_category, side_of(config.to_dict()))
         elif resume and not self.state and read_json(self.folder / "config.json").get("origins"):
             raise G3ANError(
                 f"{self.folder} was stopped before its first checkpoint: name what to begin from again (--from)."

@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from g3an.allotment import MOST_PULLED, PULLED_STEPS, Allotment, leads, middle, pace, turn, window
+from g3an.checkpoints import load_generator, save_generator
 from g3an.config import ModelConfig, TrainConfig
 from g3an.data import ClipDataset, open_dataset
 from g3an.errors import G3ANError
+from g3an.generator import Generator
 from g3an.reconstruction import Encoder
 from g3an.training import train
 
@@ -156,33 +158,46 @@ def test_the_third_number_says_how_fast():
 
 @pytest.fixture(scope="module")
 def paced() -> Allotment:
-    """Of videos of 32 frames; a clip at step 3 would need 46."""
+    """Of videos of 32 frames some movements come again; a clip at step 3 would need 46."""
     torch.manual_seed(0)
     data = open_dataset("shapes", length=16, steps=(1, 3))
     model = ModelConfig.from_preset("small", classes=tuple(data.classes))
-    made = Allotment(Encoder(model, data.subjects).fit(data, count=200), data)
-    assert made.step == 2, "halfway between the least and the greatest"
-    return made
+    return Allotment(Encoder(model, data.subjects).fit(data, count=200), data)
 
 
-def test_a_movement_that_comes_again_goes_on_a_turn_earlier_where_the_video_ends():
-    data = open_dataset("shapes", length=16, steps=(1, 2))
-    torch.manual_seed(0)
-    model = ModelConfig.from_preset("small", classes=tuple(data.classes))
-    paced = Allotment(Encoder(model, data.subjects).fit(data, count=200), data)
-    assert paced.step == 1
+@pytest.mark.parametrize(
+    ("length", "steps", "told"),
+    [(8, (1, 3), 2), (8, (1, 2), 1), (8, (2, 3), 2), (16, (1, 3), 1), (16, (2,), 2)],
+)
+def test_turns_are_told_at_the_step_halfway_where_videos_show_one_at_it(length, steps, told):
+    data = open_dataset("shapes", length=length, steps=steps)  # 32 frames
+    encoder = Encoder(ModelConfig.from_preset("small", classes=tuple(data.classes)), data.subjects)
+    made = Allotment(encoder.fit(data, count=160), data)
+    assert made.step == told
+    assert made.windows == [32 - (length - 1) * told] * len(data)
+
+
+def test_a_turn_that_is_longer_than_the_video_leads_to_no_frame_before_it(paced, monkeypatch):
+    i = paced.again.index(True)
+    monkeypatch.setattr(paced, "turns", [200.0] * len(paced.turns))
+    for angle in np.linspace(0, 6, 7):
+        numbers = paced.frames(i, coded(angle, third=9.0))
+        assert min(numbers) >= 0 and max(numbers) < paced.data.count(i)
+
+
+def test_a_movement_that_comes_again_goes_on_a_turn_earlier_where_the_video_ends(paced):
     i = paced.again.index(True)
     last, length = paced.data.count(i) - 1, paced.turns[i]
     for angle in np.linspace(0, 6, 7):
         start = paced.window(i, coded(angle))
-        for third, step in ((-9.0, 1), (0.0, 1.5), (9.0, 2)):
+        for third, step in ((-9.0, 1), (0.0, 2), (9.0, 3)):
             numbers = paced.frames(i, coded(angle, third=third))
             ran = start + step * np.arange(16)
             turns = (ran - np.array(numbers)) / length
             assert numbers[0] == start and max(numbers) <= last and min(numbers) >= 0
             assert abs(turns - turns.round()).max() <= 0.5 / length + 1e-9, "whole turns, but for half a frame"
             assert (turns.round()[ran <= last] == 0).all() and (turns[ran > last + 1] > 0.5).all()
-    assert max(start + 2 * 15 for start in range(paced.windows[i])) > last, "else nothing ever ends"
+    assert max(start + 3 * 15 for start in range(paced.windows[i])) > last, "else nothing ever ends"
 
 
 def test_a_movement_that_does_not_come_again_is_seen_from_wherever_there_are_frames_enough(paced):
@@ -235,21 +250,43 @@ def test_mirrored_clips_are_compared_as_they_were_filmed(tmp_path, monkeypatch):
     monkeypatch.setattr(Encoder, "fit", few)
     draw, lost = Allotment.draw, Encoder.lost
     monkeypatch.setattr(Allotment, "draw", lambda *given: seen.append(draw(*given)) or seen[-1])
-    compared = []
+    compared, made = [], []
     monkeypatch.setattr(
-        Encoder, "lost", lambda encoder, real, made, index: compared.append(real) or lost(encoder, real, made, index)
-    )
+        Encoder, "lost",
+        lambda encoder, real, given, index: compared.append((real, given)) or lost(encoder, real, given, index),
+    )  # fmt: skip
+    forward = Generator.forward
+    monkeypatch.setattr(Generator, "forward", lambda *given, **how: made.append(forward(*given, **how)) or made[-1])
     config = TrainConfig.from_profile(
-        "smoke", steps=2, batch=8, together=4, perception=1.0, reconstruction=5.0, reconstruction_alone=1,
+        "smoke", steps=2, batch=8, together=4, perception=1.0, reconstruction=5.0, reconstruction_alone=2,
         allotted=True, clip_steps=(1,), mirror=True, sample_every=2,
     )  # fmt: skip
     train(tmp_path, "shapes", None, MODEL, config, progress=False, device="cpu")
     assert fitted == [False] and len(seen) == len(compared) == 2
-    for (*_, clips, mirrored), real in zip(seen, compared, strict=True):
+    for (*_, clips, mirrored), (real, given), out in zip(seen, compared, made, strict=False):
         assert mirrored.any() and not mirrored.all()
-        filmed = torch.where(mirrored[:, None, None, None, None], clips.flip(4), clips)
+        turned = mirrored[:, None, None, None, None]
+        filmed = torch.where(turned, clips.flip(4), clips)
+        assert torch.equal(given, torch.where(turned, out.flip(4), out)), "of what is made the same are turned back"
         where = [min((filmed[:, :, t] - real[:, :, k]).abs().max() for t in range(16)) for k in range(real.shape[2])]
         assert max(where) == 0
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+def test_a_run_of_twice_the_width_begins_from_both_sides(tmp_path, monkeypatch, mirror):
+    fit = Encoder.fit
+    monkeypatch.setattr(Encoder, "fit", lambda encoder, data, seed: fit(encoder, data, seed, count=160))
+    classes = tuple(open_dataset("shapes").classes)
+    half = ModelConfig.from_dict({**MODEL.to_dict(), "widths": (8, 4, 4, 4, 4), "classes": classes})
+    begin = save_generator(tmp_path / "narrow", Generator(half, spectral_norm=False).eval(), {"steps": 7})[-1]
+    config = TrainConfig.from_profile(
+        "smoke", steps=1, batch=8, together=4, perception=1.0, reconstruction=5.0, reconstruction_alone=1,
+        allotted=True, clip_steps=(1,), mirror=mirror, sample_every=1,
+    )  # fmt: skip
+    card = load_generator(train(tmp_path / "run", "shapes", None, MODEL, config, progress=False, device="cpu",
+                                begin=begin)).card  # fmt: skip
+    (origin,) = card["origins"]
+    assert origin["widths"] == [8, 4, 4, 4, 4] and origin.get("sides", False) is mirror
 
 
 def test_processes_take_their_parts_of_one_draw(allotment):
@@ -306,10 +343,14 @@ def test_what_cannot_be_allotted_is_a_clear_sentence(data):
     config = ModelConfig.from_preset("small", z_a_dim=4)
     with pytest.raises(G3ANError, match="among 5 people at the most; shapes has 12"):
         Allotment(Encoder(config, data.subjects), data)
-    paced = open_dataset("shapes", length=16, steps=(1, 3))
-    paced.steps = (3,)  # of which 46 frames are needed
-    with pytest.raises(G3ANError, match="has 32 frames, too few for 16 frames at step 3, which allotted"):
-        Allotment(Encoder(ModelConfig.from_preset("small"), paced.subjects), paced)
+    fast = open_dataset("shapes", length=16, steps=(3,))
+    with pytest.raises(G3ANError, match="with 32 frames, are too short for 16 frames at step 3, which need 46"):
+        Allotment(Encoder(ModelConfig.from_preset("small"), fast.subjects), fast)
+    both = open_dataset("shapes", length=16, steps=(1, 2), mirror=True)
+    with pytest.raises(G3ANError, match=r"allotted needs 4 numbers of z_m .*; the network has 3"):
+        Allotment(Encoder(ModelConfig.from_preset("small", z_m_dim=3), both.subjects), both)
+    with pytest.raises(G3ANError, match="unless allotted and reconstruction_alone at least steps"):
+        TrainConfig.from_profile("faces", steps=20, reconstruction_alone=10, allotted=True, reading=0.0, mirror=True)
     with pytest.raises(G3ANError, match="allotted needs reconstruction above 0"):
         TrainConfig.from_profile("smoke", allotted=True)
     with pytest.raises(G3ANError, match="no following"):

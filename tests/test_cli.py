@@ -221,23 +221,24 @@ def test_nothing_is_measured_for_a_file_that_cannot_be_written(monkeypatch, tmp_
 
 
 @pytest.mark.parametrize(
-    ("dataset", "extractor", "given"),
-    [("mug-sim", "factors", None), ("weizmann", "transnetv2", None), ("shapes", "transnetv2", 3)],
+    ("dataset", "extractor", "given", "mirror"),
+    [("mug-sim", "factors", None, None), ("weizmann", "transnetv2", None, False), ("shapes", "transnetv2", 3, True)],
 )
-def test_what_looks_at_clips_is_chosen_by_the_data_set(monkeypatch, dataset, extractor, given):
+def test_what_looks_at_clips_is_chosen_by_the_data_set(monkeypatch, dataset, extractor, given, mirror):
     from g3an.evaluation import evaluate, protocol
 
     seen = []
 
     def measured(generator, dataset, network, root, **how):
-        seen.append((dataset, network.name, how["step"]))
+        seen.append((dataset, network.name, how["step"], how["mirror"]))
         return []
 
     monkeypatch.setattr(evaluate, "evaluate", measured)
     monkeypatch.setattr(protocol, "table", lambda found: "")
-    words = ["evaluate", "--weights", "weizmann", "--dataset", dataset, *(["--step", str(given)] if given else [])]
+    words = ["evaluate", "--weights", "weizmann", "--dataset", dataset, *(["--step", str(given)] if given else []),
+             *([] if mirror is None else ["--mirror" if mirror else "--no-mirror"])]  # fmt: skip
     assert call(monkeypatch, *words) == 0
-    assert seen == [(dataset, extractor, given)]
+    assert seen == [(dataset, extractor, given, mirror)]
 
 
 def test_factors_of_real_people_need_their_clips():

@@ -12,7 +12,7 @@ from g3an.checkpoints import load_generator, shipped
 from g3an.config import ModelConfig
 from g3an.files import read_json
 from g3an.generator import Generator
-from g3an.latents import PARTS, generate, rank_dimensions, traverse
+from g3an.latents import PARTS, generate, rank_dimensions, sample_codes, traverse
 
 
 @pytest.fixture
@@ -32,10 +32,8 @@ def test_shipped_networks_are_ranked(name):
     assert generator.weights_hash in read_json(ranking.STORED), "run python -m g3an.ranking"
     assert stored is not None
     # Measuring all again takes a minute; the strongest and the weakest must be as far apart as they say.
-    from g3an.latents import sample_codes
-
-    codes = sample_codes(generator.config, 2, 0)
-    for part in PARTS[:1]:
+    for part in PARTS:
+        codes = sample_codes(generator.config, stored[part].codes, 0)
         for dimension in (stored[part].order[0], stored[part].order[-1]):
             videos = generate(generator, traverse(codes, part, dimension, (-3.0, 3.0)))
             change = float((videos[1::2] - videos[::2]).abs().mean()) * 255 / 2
@@ -52,6 +50,17 @@ def test_a_network_is_measured_once(own, tmp_path):
         assert again[part].change == pytest.approx(measured[part].change, abs=0.005)
     own.weights_hash = "e" * 64
     assert ranking.known(own) is None, "other weights have another ranking"
+
+
+def test_effects_are_those_known_unless_wanted_again(own, monkeypatch):
+    measured = ranking.effects(own, "motion")
+    assert len(measured.change) == 3
+    asked = []
+    monkeypatch.setattr(ranking, "rank_dimensions", lambda generator, part: asked.append(part) or measured)
+    assert ranking.effects(own, "motion").change == pytest.approx(measured.change, abs=0.005)
+    assert len(ranking.effects(own, "appearance").change) == 6
+    assert not asked
+    assert ranking.effects(own, "motion", again=True) is measured and asked == ["motion"]
 
 
 def test_a_damaged_or_foreign_ranking_is_measured_anew(own, tmp_path):

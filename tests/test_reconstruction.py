@@ -278,14 +278,17 @@ def test_people_have_as_many_numbers_as_asked_for(data, looks):
         ({"together": 2}, r"together 4 \(it is 2\)"),
         ({"perception": 0.0}, "perception above 0"),
         ({"batch": 12}, r"a batch of a multiple of 8 \(it is 12\)"),
-        ({"mirror": True}, "mirror false, unless allotted, whose codes say the side"),
+        ({"mirror": True}, "mirror false, unless allotted and .* at least steps, for judges compare clips of one side"),
         ({"batch": 12, "mirror": True}, r"a batch of .* \(it is 12\) and mirror false, unless .*"),
     ],
 )
 def test_reconstruction_says_what_it_needs(wrong, need):
     settings = {"batch": 8, "together": 4, "diversity": 0.0, "perception": 1.0, "reconstruction": 1.0, "mirror": False}
     TrainConfig.from_profile("smoke", **settings)
-    TrainConfig.from_profile("smoke", **settings | {"mirror": True, "allotted": True})
+    sided = settings | {"mirror": True, "allotted": True, "steps": 3}
+    TrainConfig.from_profile("smoke", **sided | {"reconstruction_alone": 3})
+    with pytest.raises(G3ANError, match="mirror false, unless allotted and reconstruction_alone at least steps"):
+        TrainConfig.from_profile("smoke", **sided | {"reconstruction_alone": 2})
     with pytest.raises(G3ANError, match=rf"^reconstruction is 1; it needs {need}\.$"):
         TrainConfig.from_profile("smoke", **(settings | wrong))
     with pytest.raises(G3ANError, match="reconstruction is -1; it must be a finite number of at least 0"):

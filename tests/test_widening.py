@@ -108,23 +108,25 @@ def test_one_half_makes_the_videos_and_the_other_their_mirror_images(shape: dict
 def test_training_of_both_sides_begins_from_both(tmp_path: Path) -> None:
     generator = narrow(attention_after=())
     path = save_generator(tmp_path / "narrow", generator, {"steps": 7}, dtype=torch.float32)[-1]
-    trained = {"steps": 7, "training": {"mirror": True, "allotted": True}}
+    trained = {"steps": 7, "training": {"mirror": True, "allotted": True, "clip_steps": [1, 2]}}
     knowing = save_generator(tmp_path / "knowing", generator, trained, dtype=torch.float32)[-1]
 
-    def begun(path: Path, sides: bool) -> tuple[Generator, dict[str, Any]]:
+    def begun(path: Path, side: int | None) -> tuple[Generator, dict[str, Any]]:
         wide = Generator(ModelConfig.from_preset("small", classes=("left", "right"), attention_after=(),
                                                  widths=tuple(2 * width for width in NARROW)))  # fmt: skip
-        (origin,) = begin_from(wide, path, None, sides)
+        (origin,) = begin_from(wide, path, None, side)
         return fold_spectral_norm(wide).eval(), origin
 
-    wide, origin = begun(path, True)
+    wide, origin = begun(path, 3)
     assert origin["sides"] is True and origin["widths"] == list(NARROW)
     halves = wide.get_parameter("to_rgb.weight").unflatten(1, (2, 2, -1))
     assert torch.allclose(halves[:, :, 0], halves[:, :, 1].flip(-1)) and halves.std() > 0
-    for plain, origin in (begun(path, False), begun(knowing, True)):
+    for plain, origin in (begun(path, None), begun(knowing, 3)):
         assert "sides" not in origin and origin["widths"] == list(NARROW)
         halves = plain.get_parameter("to_rgb.weight").unflatten(1, (2, 2, -1))
         assert not torch.allclose(halves[:, :, 0], halves[:, :, 1].flip(-1))
+    with pytest.raises(G3ANError, match=r"^Number 4 of z_m says in .* it would be number 3\. Train with several frame"):
+        begun(knowing, 2)
 
 
 def test_two_channels_learn_apart() -> None:

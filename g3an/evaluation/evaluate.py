@@ -24,8 +24,8 @@ from g3an.latents import generate, sample_codes
 
 def evaluate(
     generator: Any, dataset: str, extractor: str | Extractor = "", root: str | Path | None = None, *,
-    split: Split | None = None, clips: int = 2048, step: int | None = None, seed: int = 0, draws: int = 50,
-    cache: str | Path | None = None, cached: bool = True, progress: bool = True,
+    split: Split | None = None, clips: int = 2048, step: int | None = None, mirror: bool | None = None, seed: int = 0,
+    draws: int = 50, cache: str | Path | None = None, cached: bool = True, progress: bool = True,
 ) -> list[Measurement]:  # fmt: skip
     """Measure a generator against real clips.
 
@@ -45,6 +45,8 @@ def evaluate(
     step
         Frames of the video from one frame of a real clip to the next; None: as in the network's training, one or
         several (:func:`trained_steps`), so that real and generated clips are of one pace.
+    mirror
+        Whether real clips are mirrored at random; None: as in the network's training (:func:`trained_mirrored`).
     draws
         Resamples of the bootstrap.
     cache
@@ -66,7 +68,7 @@ def evaluate(
     steps = trained_steps(generator) if step is None else (step,)
     whose: Split = split or ("test" if dataset in SETS else "all")
     length = generator.frame_count()
-    mirrored = trained_mirrored(generator)
+    mirrored = trained_mirrored(generator) if mirror is None else mirror
     data = open_dataset(
         dataset, root, split=whose, length=length, steps=steps, mirror=mirrored, seed=seed, cached=cached
     )  # fmt: skip

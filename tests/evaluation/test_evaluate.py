@@ -83,6 +83,7 @@ def test_real_clips_are_mirrored_if_those_of_the_training_were(generator, tmp_pa
     real = torch.stack([data.epoch(0, 16)[k]["video"] for k in range(16)])
     made = module.generate(generator, module.sample_codes(generator.config, 16, 0))
     assert found[0].value == pytest.approx(fid(look(real)[0], look(made)[0]), rel=1e-5)
+    assert not run(generator, tmp_path, clips=16, mirror=False)[0].protocol.mirrored
 
 
 def test_what_a_reader_has_to_know_is_said(generator, tmp_path):
