@@ -18,6 +18,7 @@ import numpy as np
 from g3an import ranking
 from g3an.architecture import TABLE_1
 from g3an.checkpoints import shipped
+from g3an.config import side_of
 from g3an.errors import G3ANError
 from g3an.generator import Generator
 from g3an.latents import Codes, combine, generate, switch_motion, to_uint8, traverse
@@ -296,6 +297,7 @@ def _words(parameters: Mapping[str, Any], data: str, training: Mapping[str, Any]
     ]
     category = parameters.get("category")
     paced = training.get("allotted") and len(training.get("clip_steps", ())) > 1  # as g3an/allotment.py has it
+    sided = side_of(training) == 3
     kind = " (simulated)" if data.endswith("(simulated)") else ""
     return {
         "data": data,
@@ -307,6 +309,7 @@ def _words(parameters: Mapping[str, Any], data: str, training: Mapping[str, Any]
         "asked": ", ".join(spoken),
         "doing": f", asked for {spelled(category)}" if category else "",
         "tempo": " In this network the dimension says how fast somebody moves." if paced else "",
+        "side": " In this network the dimension says on which side somebody moves." if sided else "",
         "trained_frames": str(training.get("clip_length", 16)),
         "motions": _counted(len(motions), "row"),
         "clips": _counted(len(motions), "video"),
@@ -585,7 +588,7 @@ CASTS = {
         (("happy", "surprise"), ("anger", "fear")),
     ),
     "weizmann": Cast(
-        "weizmann", "weizmann", (23, 7), (5, 13), "wave2", ("wave1", "wave2"), (("wave1", "wave2"), ("jack", "bend")),
+        "weizmann", "weizmann", (23, 7), (10, 13), "wave2", ("wave1", "wave2"), (("wave1", "wave2"), ("jack", "bend")),
     ),
     "uva-nemo": Cast("uva-nemo-sim", "uva_nemo", (18, 11), (3, 9), None, (), ((None, None),), (12, 17)),
 }  # fmt: skip
@@ -867,7 +870,11 @@ CATALOGUE: dict[str, Figure] = {
         _motion("fig15", "Figure 15", _WEIZMANN, (0, 1)),
         _motion(
             "extra_weizmann_tempo", "Additional figure", _WEIZMANN, (2,), "{tempo}", "The third dimension of motion",
-            values=[-1.0, -0.5, 0.0, 0.5, 1.0],
+            values=[-0.4, -0.2, 0.0, 0.2, 0.4],
+        ),
+        _motion(
+            "extra_weizmann_side", "Additional figure", _WEIZMANN, (3,), "{side}", "The fourth dimension of motion",
+            values=[-1.0, -0.5, 0.5, 1.0], category="wave1",
         ),
         _switch("fig16_mug", "Figure 16", _MUG),
         _switch("fig16_weizmann", "Figure 16", _WEIZMANN),

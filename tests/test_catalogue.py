@@ -115,7 +115,8 @@ def changed(code: Codes, part: str, dimension: int, value: float) -> Codes:
 def test_the_catalogue_has_every_figure_of_the_appendix():
     assert {"table1", *(f"fig{number:02d}" for number in range(1, 16))} <= CATALOGUE.keys()
     assert {"fig16_mug", "fig16_weizmann", "fig16_uva_nemo"} <= CATALOGUE.keys()
-    extra = {"extra_weizmann_jack_bend", "extra_mug_motion", "extra_weizmann_longer", "extra_weizmann_tempo"}
+    extra = {"extra_weizmann_jack_bend", "extra_mug_motion", "extra_weizmann_longer", "extra_weizmann_tempo",
+             "extra_weizmann_side"}  # fmt: skip
     assert extra <= CATALOGUE.keys()
     assert all(name == figure.id for name, figure in CATALOGUE.items())
     stems = [figure.told().name for figure in CATALOGUE.values()]
@@ -248,9 +249,31 @@ def test_motion_rises_from_row_to_row_for_two_dimensions(name, compose, generato
 def test_tempo_rises_from_row_to_row(compose, generators):
     page, base = compose("extra_weizmann_tempo"), (PEOPLE["weizmann"][0], MOTIONS["weizmann"][0], VARIED["weizmann"])
     code = combine(generators["weizmann"].config, *base)
-    rows = [changed(code, "motion", 2, value) for value in (-1.0, -0.5, 0.0, 0.5, 1.0)]
+    rows = [changed(code, "motion", 2, value) for value in (-0.4, -0.2, 0.0, 0.2, 0.4)]
     assert agree(page.panels[0].videos, shown(generators["weizmann"], *rows))
-    assert "This is the result of manipulating *third* dimension" in page.caption and page.panels[0].rows[0] == "−1"
+    assert "This is the result of manipulating *third* dimension" in page.caption and page.panels[0].rows[0] == "−0.4"
+
+
+def test_sides_change_between_rows(compose, generators):
+    page = compose("extra_weizmann_side")
+    code = combine(generators["weizmann"].config, PEOPLE["weizmann"][0], MOTIONS["weizmann"][0], "wave1")
+    rows = [changed(code, "motion", 3, value) for value in (-1.0, -0.5, 0.5, 1.0)]
+    assert agree(page.panels[0].videos, shown(generators["weizmann"], *rows))
+    assert "This is the result of manipulating *fourth* dimension" in page.caption
+
+
+@pytest.mark.parametrize(
+    ("training", "said"),
+    [
+        ({"allotted": True, "clip_steps": [1, 2], "mirror": True}, True),
+        ({"allotted": True, "clip_steps": [1], "mirror": True}, False),  # there it is the third
+        ({"allotted": False, "clip_steps": [1, 2], "mirror": True}, False),
+        ({"allotted": True, "clip_steps": [1, 2], "mirror": False}, False),
+    ],
+)
+def test_only_of_a_network_that_learned_sides_it_is_said(training, said):
+    told = CATALOGUE["extra_weizmann_side"].told(network(training=training))
+    assert ("on which side somebody moves" in told.caption) == said
 
 
 @pytest.mark.parametrize(

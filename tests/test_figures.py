@@ -16,10 +16,11 @@ import torch
 from PIL import Image, ImageSequence
 
 from g3an import plotting
-from g3an.catalogue import CATALOGUE, draw
+from g3an.catalogue import CASTS, CATALOGUE, draw
 from g3an.checkpoints import load_generator
 from g3an.files import read_json, sha256
 from g3an.generator import Generator
+from g3an.latents import combine, generate, traverse
 from g3an.plotting import png_bytes, save
 
 FIGURES = Path(__file__).parents[1] / "figures"
@@ -54,6 +55,27 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(request.param)
     yield request.param
     torch.set_num_threads(before)
+
+
+def rows_of(name: str, dimension: int) -> torch.Tensor:
+    """Videos of a figure of one motion dimension of Weizmann, in the order of its values."""
+    generator, cast, figure = shipped_generator("weizmann"), CASTS["weizmann"], CATALOGUE[name]
+    code = combine(generator.config, cast.subjects[0], cast.motions[0], figure.parameters["category"])
+    return generate(generator, traverse(code, "motion", dimension, figure.parameters["values"]))
+
+
+def test_who_moves_faster_from_row_to_row_does():
+    videos = rows_of("extra_weizmann_tempo", 2)
+    energies = (videos[:, :, 1:] - videos[:, :, :-1]).abs().mean((1, 2, 3, 4))
+    assert (energies.diff() > 0).all() and energies[-1] > 1.5 * energies[0], energies
+
+
+def test_the_other_side_is_the_mirror_image():
+    videos = rows_of("extra_weizmann_side", 3)
+    for one, other in ((0, -1), (1, -2)):
+        apart = (videos[one] - videos[other]).abs().mean()
+        assert (videos[one] - videos[other].flip(3)).abs().mean() < 0.7 * apart
+    assert (videos[0] - videos[1]).abs().mean() < 0.3 * apart, "how far from 0 says little"
 
 
 def test_the_manifest_lists_the_whole_catalogue_and_every_picture():

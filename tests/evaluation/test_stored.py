@@ -32,6 +32,7 @@ def test_the_committed_results_are_those_of_the_shipped_weights():
     assert (ROOT / "reports" / "results.md").read_text(encoding="utf-8") == page.page(CONTENT)
     assert CONTENT["networks"].keys() == shipped().keys()
     for name, entry in CONTENT["networks"].items():
+        assert entry["card"] == shipped()[name]["measured"], "run g3an results"
         generator = load_generator(name)
         sections = stored._sections(generator, shipped()[name], None, progress=False)
         assert {section: entry[section]["key"] for section in sections} == {
