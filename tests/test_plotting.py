@@ -302,7 +302,7 @@ def test_saving_writes_the_pictures_and_enters_them_in_the_manifest(tmp_path):
             "caption": figure.caption,
             "alt": figure.alt,
             "playing": figure.playing,
-            "seeds": "$z_a$ 23, $z_m$ 5 and 13, chosen among the first twenty-four",
+            "seeds": "$z_a$ 23, $z_m$ 10 and 13, chosen among the first twenty-four",
             "notebook": "notebooks/07_conditional_generation.ipynb",
             "parameters": {"weights": "weizmann", "motions": [1, 2]},
             "weights": "weizmann",
